@@ -1,1 +1,1 @@
-"""The inference server that llm-operator deploys. Imports nothing, so that the contract stays cheap."""
+"""The inference server that llm-operator deploys; imports nothing: the contract stays cheap."""

@@ -47,7 +47,7 @@ ENV_PREFIX: Final = "LLM_SERVER_"
 
 
 class Setting(StrEnum):
-    """Every setting of ``llm-server serve`` that the operator renders; users may not repeat them."""
+    """Every setting of ``llm-server serve`` that the operator renders; users may not repeat it."""
 
     MODEL = "model"
     SERVED_NAME = "served_name"
@@ -149,8 +149,8 @@ class Metric(StrEnum):
     PROMPT_TOKENS = "vllm:prompt_tokens"
     GENERATION_TOKENS = "vllm:generation_tokens"
     REQUEST_SUCCESS = "vllm:request_success"
-    TIME_TO_FIRST_TOKEN = "vllm:time_to_first_token_seconds"
-    INTER_TOKEN_LATENCY = "vllm:inter_token_latency_seconds"
+    TIME_TO_FIRST_TOKEN = "vllm:time_to_first_token_seconds"  # noqa: S105 - a token of text
+    INTER_TOKEN_LATENCY = "vllm:inter_token_latency_seconds"  # noqa: S105 - a token of text
     E2E_LATENCY = "vllm:e2e_request_latency_seconds"
     QUEUE_TIME = "vllm:request_queue_time_seconds"
     CACHE_CONFIG = "vllm:cache_config_info"
