@@ -16,7 +16,7 @@ class _Described(StrEnum):
 
     meaning: str
 
-    def __new__(cls, value: str, meaning: str) -> Self:
+    def __new__(cls, value: str, meaning: str = "") -> Self:
         member = str.__new__(cls, value)
         member._value_ = value
         member.meaning = meaning
@@ -66,8 +66,10 @@ class Reason(StrEnum):
     next_step: str
     event_type: EventType
 
-    def __new__(cls, value: str, event_type: EventType, meaning: str, next_step: str) -> Self:
-        """Attach type, meaning and next step to the string that the API carries."""
+    def __new__(
+        cls, value: str, event_type: EventType = _WARNING, meaning: str = "", next_step: str = ""
+    ) -> Self:
+        """Attach the rest to the string that the API carries; ``Reason("Available")`` looks up."""
         member = str.__new__(cls, value)
         member._value_ = value
         member.event_type = event_type
@@ -85,7 +87,7 @@ class Reason(StrEnum):
         "RolloutClearing",
         _NORMAL,
         "Pods of a superseded revision must be gone before the next one starts.",
-        "Wait; a pod that drains keeps its accelerator until its streams have ended.",
+        "Wait; a draining pod keeps its accelerator until its streams end.",
     )
     ROLLOUT_PREPARING = (
         "RolloutPreparing",
@@ -105,18 +107,8 @@ class Reason(StrEnum):
         "Pods of the old revision finish their requests.",
         "Wait, at most for the drain time of the old revision.",
     )
-    REVISION_CREATED = (
-        "RevisionCreated",
-        _NORMAL,
-        "The revisioned part of the spec is new, so a revision was recorded for it.",
-        _NOTHING,
-    )
-    TRAFFIC_MOVED = (
-        "TrafficMoved",
-        _NORMAL,
-        "The new revision is stable: the Service sends traffic to it.",
-        _NOTHING,
-    )
+    REVISION_CREATED = "RevisionCreated", _NORMAL, "A revision was recorded.", _NOTHING
+    TRAFFIC_MOVED = "TrafficMoved", _NORMAL, "The Service sends to the new revision.", _NOTHING
     REPAIRED = (
         "Repaired",
         _NORMAL,
@@ -295,9 +287,7 @@ _RENAMED: Final = {
     StartupFailure.INVALID_SETTINGS: Reason.INVALID_SERVER_SETTINGS,
     StartupFailure.INTERNAL: Reason.CRASH_LOOPING,
 }
-
 STARTUP_REASONS: Final = {
-    failure: _RENAMED[failure] if failure in _RENAMED else Reason(failure.value)
-    for failure in StartupFailure
+    failure: _RENAMED.get(failure) or Reason(failure.value) for failure in StartupFailure
 }
 """The reason that the server itself gave in its termination log, as the status says it."""
