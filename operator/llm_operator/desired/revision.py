@@ -1,0 +1,168 @@
+"""Revisions: what they are, how they are hashed, kept and recognised again.
+
+A revision is the revisioned part of a spec together with the renderer and the default image that
+it was first rendered with, so that a later operator renders the same pods. Whether a spec means a
+known revision is decided by its spec alone: a newer renderer or default image is used only by a
+revision whose spec is new, and an upgrade of the operator restarts nothing.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from llm_operator import kinds
+from llm_operator.desired.identity import Identity
+
+HASH_ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
+"""No vowels and no look-alikes: a hash is never a word and survives being read aloud."""
+
+HASH_LENGTH: Final = 8
+
+VERDICT_ANNOTATION: Final = f"{kinds.GROUP}/verdict"
+REJECTED: Final = "Rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One version of what runs in the pods."""
+
+    hash: str
+    spec: Mapping[str, Any]
+    """The revisioned part, as plain JSON without empty lists and maps."""
+    renderer: int
+    image: str
+    """The operator's default server image when the revision was made."""
+    number: int = 0
+    """Rises each time a revision becomes the target; 0 before it has been one."""
+    rejected: bool = False
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What the ControllerRevision and the Deployment's annotation keep."""
+        return {"spec": dict(self.spec), "renderer": self.renderer, "image": self.image}
+
+    @property
+    def server_image(self) -> str:
+        """The image that the pods run."""
+        return str(self.spec.get("server", {}).get("image") or self.image)
+
+
+def make_revision(spec: Mapping[str, Any], renderer: int, image: str) -> Revision:
+    """Return the revision of a spec that no kept revision has."""
+    spec = without_empty(spec)
+    data = {"spec": spec, "renderer": renderer, "image": image}
+    return Revision(hash_data(data), spec, renderer, image)
+
+
+def hash_data(data: Mapping[str, Any]) -> str:
+    """Return 8 characters for the SHA-256 of canonical JSON (sorted keys, no white space)."""
+    text = json.dumps(
+        without_empty(data), sort_keys=True, separators=(",", ":"), ensure_ascii=False
+    )
+    number = int.from_bytes(hashlib.sha256(text.encode()).digest(), "big")
+    letters = []
+    for _ in range(HASH_LENGTH):
+        number, index = divmod(number, len(HASH_ALPHABET))
+        letters.append(HASH_ALPHABET[index])
+    return "".join(letters)
+
+
+def without_empty(value: Any) -> Any:
+    """Leave empty maps, empty lists and nulls out of maps, at every depth.
+
+    >>> without_empty({"a": {"b": []}, "c": 0, "d": [{}]})
+    {'c': 0, 'd': [{}]}
+    """
+    if isinstance(value, Mapping):
+        cleaned = {key: without_empty(item) for key, item in value.items()}
+        return {key: item for key, item in cleaned.items() if item not in ({}, [], None)}
+    if isinstance(value, list | tuple):
+        return [without_empty(item) for item in value]
+    return value
+
+
+def choose_target(
+    spec: Mapping[str, Any],
+    kept: Iterable[Revision],
+    stable: str | None,
+    default: tuple[int, str],
+) -> Revision:
+    """Return the revision that ``spec`` means; ``default`` is (renderer, image) for a new one.
+
+    Stable first, then the newest kept one with the same spec.
+    """
+    spec = without_empty(spec)
+    same = [revision for revision in kept if revision.spec == spec]
+    if same:
+        return max(same, key=lambda revision: (revision.hash == stable, revision.number))
+    return make_revision(spec, *default)
+
+
+def renumber(target: Revision, kept: Iterable[Revision], previous_target: str | None) -> Revision:
+    """Give the target the next number when it has just become the target."""
+    if target.number and target.hash == previous_target:
+        return target
+    highest = max((revision.number for revision in kept), default=0)
+    if target.number == highest and target.number:
+        return target
+    return replace(target, number=highest + 1)
+
+
+def parse_controller_revision(obj: Mapping[str, Any]) -> Revision | None:
+    """Return the revision that a ControllerRevision keeps; None for one edited past recognition."""
+    metadata = obj.get("metadata", {})
+    verdict = metadata.get("annotations", {}).get(VERDICT_ANNOTATION)
+    revision = _parse_data(obj.get("data"), metadata)
+    if revision is None:
+        return None
+    number = obj.get("revision", 0)
+    return replace(revision, number=int(number), rejected=verdict == REJECTED)
+
+
+def parse_snapshot(deployment: Mapping[str, Any]) -> Revision | None:
+    """Return the revision from a Deployment's annotation, which outlives a lost revision."""
+    metadata = deployment.get("metadata", {})
+    try:
+        data = json.loads(metadata.get("annotations", {}).get(kinds.SNAPSHOT_ANNOTATION, ""))
+    except ValueError:
+        return None
+    return _parse_data(data, metadata)
+
+
+def _parse_data(data: Any, metadata: Mapping[str, Any]) -> Revision | None:
+    """Accept data only if it still has the hash that its object is labelled with."""
+    if not isinstance(data, Mapping):
+        return None
+    match data:
+        case {"spec": Mapping() as spec, "renderer": int(renderer), "image": str(image)}:
+            revision = make_revision(spec, renderer, image)
+            labelled = metadata.get("labels", {}).get(kinds.REVISION_LABEL)
+            return revision if revision.hash == labelled else None
+    return None
+
+
+def render_controller_revision(identity: Identity, revision: Revision) -> dict[str, Any]:
+    """Render the ControllerRevision that keeps ``revision``."""
+    manifest = identity.manifest(
+        kinds.CONTROLLER_REVISION,
+        identity.child_name(revision.hash),
+        revision.hash,
+        data=revision.data,
+        revision=revision.number,
+    )
+    if revision.rejected:
+        manifest["metadata"]["annotations"] = {VERDICT_ANNOTATION: REJECTED}
+    return manifest
+
+
+def kept_revisions(
+    revisions: Iterable[Revision], in_use: Iterable[str], history_limit: int
+) -> tuple[Revision, ...]:
+    """Return the revisions to keep: those in use, and the newest ``history_limit`` others."""
+    used = frozenset(in_use)
+    ordered = sorted(revisions, key=lambda revision: revision.number, reverse=True)
+    others = [revision for revision in ordered if revision.hash not in used]
+    limit = frozenset(revision.hash for revision in others[:history_limit])
+    return tuple(r for r in ordered if r.hash in used or r.hash in limit)

@@ -1,0 +1,1 @@
+"""What should happen next to a resource; pure decisions."""
