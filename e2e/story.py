@@ -8,33 +8,18 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import httpx
 import yaml
 
+import e2e.cluster
 from llm_operator import kinds
 from llm_operator.kinds import ResourceKind
 
 Manifest = dict[str, Any]
 T = TypeVar("T")
 POLL_SECONDS = 0.25
-
-
-class CommandFailed(AssertionError):
-    """A command ended with a status other than 0."""
-
-    def __init__(self, command: str, stderr: str) -> None:
-        super().__init__(f"{command}: {stderr}")
-        self.stderr = stderr
-
-
-class Kubectl(Protocol):
-    """Runs kubectl against the cluster; raises CommandFailed."""
-
-    def __call__(self, *arguments: str, stdin: str | None = None) -> str:
-        """Return standard output."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +35,13 @@ class Condition:
 class Cluster:
     """A running cluster with the operator in it."""
 
-    kubectl: Kubectl
+    backend: e2e.cluster.Cluster
     api: httpx.Client
-    registry: str
+    images: e2e.cluster.Images
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        """Run kubectl and return what it prints; raises e2e.cluster.CommandFailed."""
+        return self.backend.kubectl(*arguments, stdin=stdin)
 
     def get(self, path: str) -> Manifest | None:
         """Return the JSON at a path of the API server; None when it answers 404."""
@@ -75,14 +64,14 @@ class Namespace:
         """Run kubectl in this namespace and return what it prints; raises CommandFailed."""
         return self.cluster.kubectl("-n", self.name, *arguments, stdin=stdin)
 
-    def apply(self, *manifests: Manifest, manager: str = "kubectl") -> str:
+    def apply(self, manifest: Manifest, *flags: str) -> str:
         """Apply server-side, as ``kubectl apply --server-side`` does."""
-        arguments = ("apply", "--server-side", f"--field-manager={manager}", "-f", "-")
-        return self.kubectl(*arguments, stdin=yaml.safe_dump_all(manifests))
+        arguments = ("apply", "--server-side", *flags, "-f", "-")
+        return self.kubectl(*arguments, stdin=yaml.safe_dump(manifest))
 
-    def apply_client_side(self, *manifests: Manifest) -> str:
+    def apply_client_side(self, manifest: Manifest) -> str:
         """Apply with the last-applied annotation, as plain ``kubectl apply`` does."""
-        return self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(manifests))
+        return self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(manifest))
 
     def get(self, kind: ResourceKind, name: str) -> Manifest | None:
         """Return one object; None when there is none."""
@@ -94,6 +83,10 @@ class Namespace:
         assert response.is_success, response.text[:500]
         items: list[Manifest] = response.json()["items"]
         return items
+
+    def objects_named(self, plural: str) -> list[str]:
+        """Return the names of the objects of a plural, as kubectl knows it."""
+        return self.kubectl("get", plural, "-o", "jsonpath={.items[*].metadata.name}").split()
 
     def patch(self, kind: ResourceKind, name: str, body: Manifest, subresource: str = "") -> None:
         """Merge-patch one object as the manager ``by-hand``."""

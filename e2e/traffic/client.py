@@ -102,7 +102,7 @@ class _WatchedBody(httpx2.AsyncByteStream):
         await self._body.aclose()
 
 
-class _WatchingTransport(httpx2.AsyncHTTPTransport):
+class WatchingTransport(httpx2.AsyncHTTPTransport):
     """httpx2's transport with watched bodies: the openai client hides whether ``[DONE]`` came."""
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -168,7 +168,7 @@ async def send(client: openai.AsyncOpenAI, plan: Plan, kind: str) -> Ended:
         cut = cut_short(answer, tokens, saw_done=saw_done)
         state, reason = ("truncated", cut) if cut else ("ok", answer.finish_reason or "")
     except (openai.OpenAIError, httpx2.HTTPError) as error:
-        # Part of an answer and then an error: the caller was told, but the text is cut all the same.
+        # Part of an answer and then an error: the text is cut, though the caller was told.
         state = "truncated" if answer.text_length else "failed"
         reason = f"{type(error).__name__}: {error} ({error.__cause__!r})"[:600]
     seconds = time.monotonic() - clock
@@ -194,7 +194,7 @@ async def run(plan: Plan) -> Ledger:
         + ["long"] * plan.long_workers
     )
     timeout = httpx2.Timeout(TIMEOUT_SECONDS, connect=5.0)
-    http = httpx2.AsyncClient(transport=_WatchingTransport(), timeout=timeout)
+    http = httpx2.AsyncClient(transport=WatchingTransport(), timeout=timeout)
     async with openai.AsyncOpenAI(
         base_url=plan.base_url, api_key="unused", max_retries=0, timeout=timeout, http_client=http
     ) as client:

@@ -93,7 +93,9 @@ class Traffic:
         """Wait for the first whole answer and return its time in seconds since the epoch."""
         return self.namespace.until(
             "traffic gets its first answer",
-            lambda: next((float(str(n["first_ok"])) for n in self.lines() if "first_ok" in n), None),
+            lambda: next(
+                (float(str(n["first_ok"])) for n in self.lines() if "first_ok" in n), None
+            ),
             within_seconds=within_seconds,
         )
 

@@ -1,0 +1,188 @@
+"""``python -m e2e.demo``: from nothing to a streamed answer through a real cluster.
+
+Every stage is repeatable: what is already there is kept, so a second run takes less than a
+minute and a run after Ctrl-C goes on where the first one stopped. The cluster stays up.
+"""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+import e2e.cluster
+from e2e.access import api_client
+from e2e.installation import ROOT, install_operator
+from e2e.manifests import client_pod
+from e2e.story import Cluster, Namespace
+from llm_operator import kinds
+
+CLUSTER = "llm-operator"
+EXAMPLE = ROOT / "examples" / "demo.yaml"
+CLIENT = "llm-demo-client"
+PROMPT = "What is Kubernetes? Answer in one sentence."
+READY_SECONDS = 600.0
+KUBECTL = ".venv/bin/python -m e2e.cluster exec -- kubectl"
+
+
+class DemoFailed(RuntimeError):
+    """The demo cannot go on; the message says why and what to look at."""
+
+
+@dataclass(slots=True)
+class Stages:
+    """What ran so far, and for how many seconds."""
+
+    console: Console
+    seconds: dict[str, float] = field(default_factory=dict)
+    current: str = ""
+
+    @contextmanager
+    def run(self, name: str, told: str) -> Iterator[None]:
+        """Time one stage."""
+        self.current = name
+        self.console.print(f"[bold]{name}[/bold]  {told}")
+        started = time.monotonic()
+        yield
+        self.seconds[name] = time.monotonic() - started
+
+    def table(self) -> Table:
+        """Return the time of each stage and of all."""
+        table = Table("stage", "seconds", box=None, pad_edge=False)
+        for name, seconds in self.seconds.items():
+            table.add_row(name, f"{seconds:8.1f}")
+        table.add_row("all", f"{sum(self.seconds.values()):8.1f}", style="bold")
+        return table
+
+
+def example() -> dict[str, Any]:
+    """Return the manifest of the demo."""
+    manifest: dict[str, Any] = yaml.safe_load(EXAMPLE.read_text())
+    return manifest
+
+
+def _news(resource: dict[str, Any]) -> str:
+    """Say in one line where a resource is."""
+    status = resource.get("status", {})
+    conditions = {c["type"]: c for c in status.get("conditions", [])}
+    ready = conditions.get("Ready", {})
+    told = f"{status.get('phase', 'not seen yet'):<12}"
+    if ready:
+        told += f" Ready={ready['status']} {ready['reason']}: {ready.get('message', '')}"
+    return told
+
+
+def wait_until_ready(console: Console, namespace: Namespace, name: str) -> None:
+    """Print every change of the resource's state until it is Ready.
+
+    Raises DemoFailed when it stalls or after ``READY_SECONDS``.
+    """
+    started, last = time.monotonic(), ""
+    with console.status("waiting"):
+        while not namespace.settled(name):
+            elapsed, news = time.monotonic() - started, _news(namespace.resource(name))
+            if news != last:
+                console.print(f"  {elapsed:5.1f} s  {news}", highlight=False, markup=False)
+            last = news
+            stalled = namespace.condition(name, "Stalled")
+            if stalled.status == "True" or elapsed > READY_SECONDS:
+                look = f"{KUBECTL} describe llmdeployment {name}"
+                raise DemoFailed(f"{name} does not get ready: {news}\nLook at: {look}")
+            time.sleep(0.5)
+    console.print(f"  {_news(namespace.resource(name))}", highlight=False, markup=False)
+
+
+def start_client(namespace: Namespace) -> None:
+    """Have a client pod running in which commands can be executed."""
+    image = namespace.cluster.images.client
+    found = namespace.get(kinds.POD, CLIENT)
+    if found and found["spec"]["containers"][0]["image"] != image:
+        namespace.kubectl("delete", "pod", CLIENT, "--now")
+    namespace.apply(client_pod(CLIENT, image, ["sleep", "infinity"]))
+    namespace.kubectl("wait", "--for=condition=Ready", f"pod/{CLIENT}", "--timeout=60s")
+
+
+def stream_answer(namespace: Namespace, name: str, model: str) -> None:
+    """Ask through the Service from inside the cluster and print the answer as it arrives.
+
+    Raises DemoFailed when the client ends with an error.
+    """
+    chat = ["python3", "chat.py", f"--base-url=http://{name}/v1", f"--model={model}"]
+    exec_ = ["kubectl", "-n", namespace.name, "exec", CLIENT, "--"]
+    process = namespace.cluster.backend.popen(*exec_, *chat, f"--prompt={PROMPT}")
+    assert process.stdout is not None
+    sys.stdout.write(f"\n  > {PROMPT}\n\n  ")
+    while piece := process.stdout.read(1):
+        sys.stdout.write(piece)
+        sys.stdout.flush()
+    if process.wait() != 0:
+        raise DemoFailed(
+            f"no whole answer; look at: {KUBECTL} logs -l {kinds.INSTANCE_LABEL}={name}"
+        )
+
+
+def demonstrate(console: Console, stages: Stages) -> None:
+    """Run every stage."""
+    manifest = example()
+    name = manifest["metadata"]["name"]
+    with stages.run("cluster", f"kind, registry and metrics-server ({CLUSTER})"):
+        try:
+            backend = e2e.cluster.Cluster.existing(CLUSTER)
+        except e2e.cluster.ClusterMissing:
+            backend = e2e.cluster.Cluster.up(CLUSTER)
+    with stages.run("images", "operator and server, built and pushed to the cluster's registry"):
+        images = e2e.cluster.images(backend)
+    with stages.run("operator", "helm upgrade --install llm-operator charts/llm-operator"):
+        install_operator(backend, images)
+    with api_client(backend) as api:
+        namespace = Namespace(Cluster(backend, api, images), "default")
+        with stages.run("model", f"kubectl apply -f {EXAMPLE.relative_to(ROOT)}"):
+            namespace.kubectl("apply", "-f", str(EXAMPLE))
+            wait_until_ready(console, namespace, name)
+            start_client(namespace)
+        with stages.run("answer", f"POST http://{name}/v1/chat/completions, streamed"):
+            stream_answer(namespace, name, manifest["spec"]["model"].get("servedName", name))
+
+
+def epilogue(console: Console, stages: Stages) -> None:
+    """Print the times and what to type next."""
+    name = example()["metadata"]["name"]
+    console.print(stages.table())
+    console.print(
+        f"""
+The cluster stays up. What to type next:
+  {KUBECTL} get llmdeployments
+  {KUBECTL} scale llmdeployment {name} --replicas=2
+  {KUBECTL} explain llmdeployment.spec
+  make demo            asks again, in under a minute
+  make cluster-down    removes all of it""",
+        highlight=False,
+        markup=False,
+    )
+
+
+def main() -> int:
+    """Run the demo; 0 when the answer came, 1 when it could not, 130 after Ctrl-C."""
+    console = Console()
+    stages = Stages(console)
+    try:
+        demonstrate(console, stages)
+    except KeyboardInterrupt:
+        console.print(f"\nStopped while at '{stages.current}'. `make demo` goes on from there; ")
+        console.print("`make cluster-down` removes what there is.")
+        return 130
+    except (DemoFailed, RuntimeError, AssertionError) as error:
+        console.print(f"\n'{stages.current}' failed: {error}", style="red", markup=False)
+        console.print("`make demo` tries again from there; `make cluster-down` removes all of it.")
+        return 1
+    epilogue(console, stages)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""Puts the operator into a cluster with helm, for the tests and for the demo."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import e2e.cluster
+from llm_operator import kinds
+
+ROOT = Path(__file__).resolve().parent.parent
+CHART = ROOT / "charts" / "llm-operator"
+RELEASE = "llm-operator"
+OPERATOR_NAMESPACE = "llm-operator-system"
+OPERATOR_DEPLOYMENT = "llm-operator"
+OPERATOR_USER = f"system:serviceaccount:{OPERATOR_NAMESPACE}:{OPERATOR_DEPLOYMENT}"
+CRDS = f"llmdeployments.{kinds.GROUP}"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """An image reference in the two parts that a chart takes."""
+
+    repository: str
+    tag: str
+
+
+def split_reference(reference: str) -> Reference:
+    """Split ``host:port/name:tag`` at its last colon."""
+    repository, _, tag = reference.rpartition(":")
+    return Reference(repository, tag)
+
+
+def chart_values(images: e2e.cluster.Images) -> list[str]:
+    """Return the ``--set`` arguments that point the chart at the built images."""
+    operator, server = split_reference(images.operator), split_reference(images.server)
+    values = {
+        "image.repository": operator.repository,
+        "image.tag": operator.tag,
+        "server.image.repository": server.repository,
+        "server.image.tag": server.tag,
+    }
+    return [f"--set-string={name}={value}" for name, value in values.items()]
+
+
+def install_operator(backend: e2e.cluster.Cluster, images: e2e.cluster.Images) -> None:
+    """Install or upgrade the chart and wait until the operator is ready; nothing to do is quick.
+
+    Raises e2e.cluster.CommandFailed when helm or the roll-out fails.
+    """
+    backend.helm(
+        "upgrade",
+        "--install",
+        RELEASE,
+        str(CHART),
+        f"--namespace={OPERATOR_NAMESPACE}",
+        "--create-namespace",
+        *chart_values(images),
+    )
+    backend.kubectl("wait", "--for=condition=Established", f"crd/{CRDS}", "--timeout=30s")
+    backend.kubectl(
+        "-n",
+        OPERATOR_NAMESPACE,
+        "rollout",
+        "status",
+        f"deployment/{OPERATOR_DEPLOYMENT}",
+        "--timeout=180s",
+        timeout_seconds=200,
+    )

@@ -1,0 +1,65 @@
+"""The operator's own processes: who leads, and how to kill or freeze one on its node.
+
+Signals go to the process from the node: a container's PID 1 ignores SIGKILL from inside.
+"""
+
+from dataclasses import dataclass
+
+from e2e.installation import OPERATOR_NAMESPACE
+from e2e.story import Cluster
+from llm_operator import kinds
+
+OPERATOR_PODS = "app.kubernetes.io/name=llm-operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Leader:
+    """The holder of the Lease: its identity there, and its pod."""
+
+    identity: str
+    pod: str
+
+
+def operator_pods(cluster: Cluster) -> list[str]:
+    """Return the names of the operator's pods."""
+    response = cluster.api.get(
+        kinds.POD.path(OPERATOR_NAMESPACE), params={"labelSelector": OPERATOR_PODS}
+    )
+    return [pod["metadata"]["name"] for pod in response.json()["items"]]
+
+
+def leader(cluster: Cluster) -> Leader:
+    """Return the process that holds the Lease; AssertionError when there is none."""
+    leases = cluster.api.get(kinds.LEASE.path(OPERATOR_NAMESPACE)).json()["items"]
+    holders = [lease["spec"].get("holderIdentity") for lease in leases]
+    identity = next((holder for holder in holders if holder), None)
+    assert identity, f"nobody holds a Lease in {OPERATOR_NAMESPACE}: {leases}"
+    pod = next((name for name in operator_pods(cluster) if name in identity), "")
+    return Leader(identity, pod)
+
+
+def _process(cluster: Cluster, pod: str) -> str:
+    label = f"io.kubernetes.pod.name={pod}"
+    container = cluster.backend.node_exec("crictl", "ps", "-q", f"--label={label}").split()[0]
+    template = "{{.info.pid}}"
+    found = cluster.backend.node_exec(
+        "crictl", "inspect", "--output=go-template", f"--template={template}", container
+    )
+    return found.strip()
+
+
+def kill(cluster: Cluster, leader: Leader) -> None:
+    """SIGKILL: no handler runs, no Lease is released."""
+    cluster.backend.node_exec("kill", "-KILL", _process(cluster, leader.pod))
+
+
+def freeze(cluster: Cluster, leader: Leader) -> None:
+    """SIGSTOP: the process hangs with its connections open."""
+    cluster.backend.node_exec("kill", "-STOP", _process(cluster, leader.pod))
+
+
+def thaw(cluster: Cluster, leader: Leader) -> None:
+    """SIGCONT, if the process is still there: the kubelet may have killed it meanwhile."""
+    cluster.backend.node_exec(
+        "sh", "-c", f"kill -CONT {_process(cluster, leader.pod)} 2>/dev/null || true"
+    )
