@@ -1,5 +1,6 @@
 """Names, labels, selectors and the owner reference of everything that belongs to one resource."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -73,7 +74,7 @@ class Identity:
             "blockOwnerDeletion": True,
         }
 
-    def owns(self, obj: dict[str, Any]) -> bool:
+    def owns(self, obj: Mapping[str, Any]) -> bool:
         """Whether ``obj`` has a controller reference with this resource's UID."""
         references = obj.get("metadata", {}).get("ownerReferences", ())
         return any(ref.get("controller") and ref.get("uid") == self.uid for ref in references)

@@ -1,0 +1,271 @@
+"""One pass over one resource: from an observation to a plan. Pure: no clock, client or logger.
+
+Gather (the worker) → decide (here) → persist the status → act. A crash between any two writes is
+answered by the next pass, which sees what was done and plans the rest.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from llm_operator import ask as asking
+from llm_operator import children, kinds
+from llm_operator import status as reporting
+from llm_operator.api.errors import SpecInvalid
+from llm_operator.api.reasons import ConditionType, Reason
+from llm_operator.conditions import Verdict, changed_verdicts, merge_conditions
+from llm_operator.desired.revision import Revision, choose_target, renumber
+from llm_operator.diagnosis import Finding, diagnose_pods, is_finished, is_terminating
+from llm_operator.observation import (
+    Environment,
+    Observation,
+    observe_world,
+    revision_of,
+)
+from llm_operator.plan import EventDraft, Plan
+from llm_operator.rollout.machine import Decision, Intent, Outcome, World, advance
+from llm_operator.rollout.total import Total, decide_total
+from llm_operator.status import Memory, Situation
+from llm_server import contract
+
+
+def reconcile(observation: Observation, environment: Environment, now: datetime) -> Plan:
+    """Decide what the resource needs next."""
+    memory = recover(observation)
+    try:
+        ask = asking.read_ask(observation.resource)
+        wrong = asking.refusals_of(observation.resource)
+    except SpecInvalid as error:
+        message = f"{error.field}: {error.message}; allowed: {error.allowed}"
+        return _refuse(observation, memory, (Finding(Reason.SPEC_INVALID, message),), now)
+    if wrong:
+        return _refuse(observation, memory, wrong, now)
+    return _carry_out(observation, environment, memory, ask, now)
+
+
+def recover(observation: Observation) -> Memory:
+    """Recall the status; where it is lost, the Service's selector says what is stable."""
+    memory = reporting.recall(observation.resource.get("status") or {})
+    if not memory.is_lost:
+        return memory
+    rejected = [r.hash for r in children.known_revisions(observation) if r.rejected]
+    rollout = replace(memory.rollout, target=(rejected or [None])[-1], rejected=tuple(rejected))
+    return replace(memory, stable=_serving_hash(observation), rollout=rollout)
+
+
+def _serving_hash(observation: Observation) -> str | None:
+    selected = [
+        service.get("spec", {}).get("selector", {}).get(kinds.REVISION_LABEL)
+        for service in observation.owned(kinds.SERVICE)
+    ]
+    if selected and selected[0]:
+        return str(selected[0])
+    ready = observe_world(observation).ready
+    return max(ready, key=lambda hash_: ready[hash_], default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """What a pass has decided so far."""
+
+    observation: Observation
+    memory: Memory
+    revisions: tuple[Revision, ...]
+    """All known revisions, the target among them."""
+    target: Revision
+    decision: Decision
+    total: Total
+
+
+def _carry_out(
+    observation: Observation,
+    environment: Environment,
+    memory: Memory,
+    ask: asking.Ask,
+    now: datetime,
+) -> Plan:
+    known = children.known_revisions(observation)
+    default = (environment.renderer, environment.default_image)
+    target = choose_target(ask.revisioned, known, memory.stable, default)
+    target = renumber(target, known, memory.rollout.target)
+    rolling = memory.rollout.phase is not None
+    total = decide_total(ask.asked, memory.desired_replicas, memory.floor, rolling=rolling, now=now)
+    intent = Intent(target.hash, total.value, ask.strategy, ask.progress_deadline)
+    decision = advance(memory.rollout, memory.stable, intent, observe_world(observation), now)
+    revisions = (target, *(r for r in known if r.hash != target.hash))
+    state = _Pass(observation, memory, revisions, target, decision, total)
+    wanted = children.plan_children(
+        observation,
+        children.Wanted(ask.hot, decision, revisions, total.value, ask.revision_history_limit),
+        environment,
+        now,
+    )
+    return _report(state, ask, wanted, environment, now)
+
+
+def _report(
+    state: _Pass,
+    ask: asking.Ask,
+    wanted: children.ChildrenPlan,
+    environment: Environment,
+    now: datetime,
+) -> Plan:
+    notes = asking.notes_on(ask.revisioned)
+    if ask.hot.service_monitor is not None and not environment.service_monitors_known:
+        notes = (*notes, Reason.SERVICE_MONITOR_MISSING.meaning.rstrip("."))
+    situation = _situation(state, wanted, notes)
+    verdicts = reporting.judge(situation)
+    status = _status(state, situation, verdicts, ask, now)
+    before = state.observation.resource.get("status") or {}
+    wakes = (state.total.wake_at, state.decision.wake_at, wanted.wake_at)
+    return Plan(
+        status=None if status == before else status,
+        revisions=wanted.revisions,
+        applies=wanted.applies,
+        deletes=wanted.deletes,
+        events=_events(state, before, verdicts, wanted),
+        wake_at=min((wake for wake in wakes if wake), default=None),
+        phase=status["phase"],
+        decided=state.decision.outcome.value,
+    )
+
+
+def _situation(state: _Pass, wanted: children.ChildrenPlan, notes: tuple[str, ...]) -> Situation:
+    observation, decision = state.observation, state.decision
+    concerned = {decision.stable, decision.rollout.target}
+    pods = [pod for pod in observation.pods if revision_of(pod) in concerned]
+    deployments = [d for d in observation.owned(kinds.DEPLOYMENT) if revision_of(d) in concerned]
+    findings = diagnose_pods([pod for pod in pods if not is_finished(pod)], deployments)
+    ready = observe_world(observation).ready.get(decision.selected, 0)
+    return Situation(
+        decision=decision,
+        total=state.total.value,
+        ready=ready,
+        findings=() if state.total.value == 0 else findings,
+        blocked=wanted.blocked,
+        conflicts=wanted.conflicts,
+        stalled_message=_message_of(observation, ConditionType.STALLED),
+        notes=notes,
+    )
+
+
+def _message_of(observation: Observation, type_: ConditionType) -> str:
+    conditions = (observation.resource.get("status") or {}).get("conditions") or ()
+    return next((str(c.get("message", "")) for c in conditions if c.get("type") == type_), "")
+
+
+def _status(
+    state: _Pass,
+    situation: Situation,
+    verdicts: tuple[Verdict, ...],
+    ask: asking.Ask,
+    now: datetime,
+) -> dict[str, Any]:
+    resource = state.observation.resource
+    identity, decision = state.observation.identity, state.decision
+    generation = int(resource["metadata"].get("generation", 0))
+    before = (resource.get("status") or {}).get("conditions") or ()
+    serving = next((r for r in state.revisions if r.hash == decision.selected), state.target)
+    status = {
+        "observedGeneration": generation,
+        "phase": reporting.summary_phase(situation, verdicts).value,
+        "conditions": merge_conditions(before, verdicts, generation=generation, now=now),
+        "replicas": _serving_pods(state.observation, decision.selected),
+        "desiredReplicas": state.total.value,
+        "readyReplicas": situation.ready,
+        "selector": identity.serving_selector(decision.selected),
+        "endpoint": _endpoint(identity.name, identity.namespace, ask.hot.service["port"]),
+        "stableRevision": decision.stable,
+        "replicasFloor": reporting.floor_json(state.total.floor),
+        "model": _model(identity.name, serving),
+        "pods": reporting.pods_json(situation.findings),
+        "rollout": reporting.rollout_json(decision.rollout),
+    }
+    return {key: value for key, value in status.items() if value not in (None, [], {})}
+
+
+def _serving_pods(observation: Observation, selected: str) -> int:
+    return sum(
+        revision_of(pod) == selected and not is_terminating(pod) and not is_finished(pod)
+        for pod in observation.pods
+    )
+
+
+def _endpoint(name: str, namespace: str, port: int) -> str:
+    suffix = "" if port == 80 else f":{port}"
+    return f"http://{name}.{namespace}.svc{suffix}/v1"
+
+
+def _model(name: str, serving: Revision) -> dict[str, Any]:
+    model = serving.spec.get("model", {})
+    source = str(model.get("source", ""))
+    match = contract.SOURCE_PATTERNS["hf"].fullmatch(source)
+    revision = {"revision": match["revision"] or "main"} if match else {}
+    return {
+        "source": source,
+        **revision,
+        "servedName": model.get("servedName", name),
+        "simulated": source == f"builtin://{contract.BUILTIN_SIMULATED}",
+    }
+
+
+def _events(
+    state: _Pass,
+    before: Mapping[str, Any],
+    verdicts: tuple[Verdict, ...],
+    wanted: children.ChildrenPlan,
+) -> tuple[EventDraft, ...]:
+    events = [
+        EventDraft(verdict.reason, verdict.message, "Reconcile")
+        for verdict in changed_verdicts(before.get("conditions") or (), verdicts)
+    ]
+    stable, was = state.decision.stable, state.memory.stable
+    if stable != was and stable is not None:
+        message = f"The Service selects revision {stable}" + (f" instead of {was}" if was else "")
+        events.append(EventDraft(Reason.TRAFFIC_MOVED, message, "MoveTraffic"))
+    same_spec = before.get("observedGeneration") == state.observation.resource["metadata"].get(
+        "generation"
+    )
+    if same_spec and state.decision.rollout == state.memory.rollout:
+        events += [EventDraft(Reason.REPAIRED, text, "Repair") for text in wanted.repairs]
+    return tuple(events)
+
+
+def _refuse(
+    observation: Observation, memory: Memory, wrong: tuple[Finding, ...], now: datetime
+) -> Plan:
+    """Change nothing but the status, which names what is wrong and what is allowed."""
+    resource = observation.resource
+    before = resource.get("status") or {}
+    world = observe_world(observation)
+    decision = Decision(memory.rollout, memory.stable, {}, Outcome.IDLE)
+    total = memory.desired_replicas if memory.stable else 1
+    ready = _ready_of(world, memory.stable)
+    situation = Situation(decision, total or 0, ready, blocked=wrong)
+    verdicts = reporting.judge(situation)
+    generation = int(resource["metadata"].get("generation", 0))
+    conditions = merge_conditions(
+        before.get("conditions") or (), verdicts, generation=generation, now=now
+    )
+    status = {
+        **before,
+        "observedGeneration": generation,
+        "phase": reporting.summary_phase(situation, verdicts).value,
+        "conditions": conditions,
+        "readyReplicas": ready,
+    }
+    events = tuple(
+        EventDraft(verdict.reason, verdict.message, "Validate")
+        for verdict in changed_verdicts(before.get("conditions") or (), verdicts)
+    )
+    return Plan(
+        status=None if status == before else status,
+        events=events,
+        phase=status["phase"],
+        decided=wrong[0].reason.value,
+    )
+
+
+def _ready_of(world: World, stable: str | None) -> int:
+    return world.ready.get(stable, 0) if stable else 0

@@ -1,0 +1,278 @@
+"""The workers: take a key, gather, decide, persist, act. The only caller of the cluster's writes.
+
+Every write goes through here, in the plan's order: revisions, then the status that names them
+(guarded by its resourceVersion), then children, then removals, then events. Answers are fed back
+into the cache, so that the next pass reads its own writes. An apply that is refused is remembered
+and becomes part of the next observation; anything else that fails ends the pass and is retried
+with back-off.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import structlog
+
+from llm_operator import kinds
+from llm_operator.api.reasons import Reason
+from llm_operator.cluster.cache import Cache
+from llm_operator.cluster.client import ClusterClient
+from llm_operator.cluster.errors import (
+    ApiError,
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    NotLeader,
+)
+from llm_operator.conditions import format_time, parse_time
+from llm_operator.observation import Environment, Observation, Refusal
+from llm_operator.plan import Apply, Delete, EventDraft, Plan
+from llm_operator.queue import Key, KeyedQueue, Lane
+from llm_operator.reconcile import reconcile
+from llm_operator.telemetry import Telemetry
+
+_LOG: Final = structlog.get_logger("llm_operator.reconcile")
+
+
+def utc_now() -> datetime:
+    """Read the clock, at the edge."""
+    return datetime.now(UTC)  # noqa: TID251 - the one edge that reads the clock
+
+
+@dataclass(slots=True)
+class Worker:
+    """Reconciles keys from the queue, one at a time per key, while this process leads."""
+
+    cache: Cache
+    client: ClusterClient
+    queue: KeyedQueue
+    telemetry: Telemetry
+    environment: Callable[[], Environment]
+    identity: str
+    """Name of this process, as events report it."""
+    now: Callable[[], datetime] = utc_now
+    refusals: dict[Key, dict[tuple[kinds.ResourceKind, str], Refusal]] = field(default_factory=dict)
+
+    async def run(self) -> None:
+        """Serve the queue until cancelled; a key in hand is finished first."""
+        while True:
+            key = await self.queue.get()
+            try:
+                await asyncio.shield(self._serve(key))
+            finally:
+                self.queue.done(key)
+
+    async def _serve(self, key: Key) -> None:
+        """Reconcile one key; the one place that turns any failure into a retry."""
+        started = time.monotonic()
+        log = _LOG.bind(namespace=key.namespace, name=key.name)
+        try:
+            plan = await self._reconcile(key)
+        except NotLeader:
+            self.queue.add(key, Lane.EDIT)
+            await asyncio.sleep(1)
+            return
+        except ApiError as error:
+            self._retry(key, error)
+            log.warning("Postponed reconcile", error=str(error), kind=type(error).__name__)
+            result = type(error).__name__
+        except Exception:  # a bug must not end the worker; it is logged, counted and retried
+            self.queue.retry(key)
+            log.exception("Failed to reconcile")
+            result = "Bug"
+        else:
+            self.queue.forget(key)
+            result = "Success"
+            if plan is not None:
+                log.info("Reconciled", **_summary(plan), seconds=_since(started))
+        self.telemetry.reconciled(result, time.monotonic() - started)
+
+    def _retry(self, key: Key, error: ApiError) -> None:
+        """Queue the key again: at once for a lost race, as told for a busy server, else later."""
+        delay = getattr(error, "retry_after_seconds", None)
+        if isinstance(error, Conflict):
+            self.queue.add(key, Lane.EDIT)
+        elif delay:
+            self.queue.add_after(key, delay)
+        else:
+            self.queue.retry(key)
+
+    async def _reconcile(self, key: Key) -> Plan | None:
+        observation = self.observe(key)
+        if observation is None:
+            self.refusals.pop(key, None)
+            self.telemetry.forget(key.namespace, key.name)
+            return None
+        plan = reconcile(observation, self.environment(), self.now())
+        await self._perform(key, observation, plan)
+        self.telemetry.phase(key.namespace, key.name, plan.phase)
+        if plan.wake_at is not None:
+            self.queue.add_after(key, max(0.0, (plan.wake_at - self.now()).total_seconds()))
+        return plan
+
+    def observe(self, key: Key) -> Observation | None:
+        """Gather all that the cache holds about one resource; None when it is gone or going."""
+        resource = self.cache.get(kinds.LLM_DEPLOYMENT, key.namespace, key.name)
+        if resource is None or "deletionTimestamp" in resource["metadata"]:
+            return None
+        standing = self._standing_refusals(key, resource)
+        return Observation(
+            resource=resource,
+            children=self.cache.children(key.namespace, key.name, resource["metadata"]["uid"]),
+            pods=self.cache.pods(key.namespace, key.name),
+            endpoint_slices=self.cache.endpoint_slices(key.namespace, key.name),
+            refusals=tuple(standing.values()),
+        )
+
+    def _standing_refusals(
+        self, key: Key, resource: Mapping[str, Any]
+    ) -> dict[tuple[kinds.ResourceKind, str], Refusal]:
+        """Drop refusals of another generation: what was refused may have been corrected."""
+        standing = self.refusals.get(key, {})
+        generation = resource["metadata"].get("generation")
+        if any(refusal.generation != generation for refusal in standing.values()):
+            self.refusals.pop(key, None)
+            return {}
+        return standing
+
+    async def _perform(self, key: Key, observation: Observation, plan: Plan) -> None:
+        resource = observation.resource
+        for apply in plan.revisions:
+            await self._apply(key, resource, apply)
+        if plan.status is not None:
+            answer = await self.client.replace_status(
+                kinds.LLM_DEPLOYMENT, {**resource, "status": plan.status}
+            )
+            self.cache.put(kinds.LLM_DEPLOYMENT, answer)
+        for apply in plan.applies:
+            await self._apply(key, resource, apply)
+        for delete in plan.deletes:
+            await self._delete(key, delete)
+        for draft in plan.events:
+            await self._post_event(resource, draft)
+
+    async def _apply(self, key: Key, resource: Mapping[str, Any], apply: Apply) -> None:
+        """Apply one child; a refusal is remembered, and the rest goes on."""
+        manifest = _with_uid(apply)
+        try:
+            applied = await self.client.apply(
+                apply.kind, manifest, force=apply.uid is not None
+            )
+        except (Conflict, Invalid, Forbidden) as error:
+            if apply.uid is not None and isinstance(error, Conflict):
+                raise
+            self._remember(key, resource, apply, error)
+            return
+        if apply.uid is None and not applied.created and _was_foreign(applied.object, resource):
+            await self.client.apply(apply.kind, _nothing_of(manifest), force=False)
+            error = Conflict(f'{apply.kind.kind} "{apply.name}" exists and was made by someone else')
+            self._remember(key, resource, apply, error)
+            return
+        self.refusals.get(key, {}).pop((apply.kind, apply.name), None)
+        self.cache.put(apply.kind, applied.object)
+
+    def _remember(
+        self, key: Key, resource: Mapping[str, Any], apply: Apply, error: ApiError
+    ) -> None:
+        reason = _refusal_reason(error)
+        message = f'{apply.kind.kind} "{apply.name}": {error}'
+        refusal = Refusal(
+            apply.kind,
+            apply.name,
+            reason,
+            message,
+            self.now(),
+            resource["metadata"].get("generation"),
+        )
+        self.refusals.setdefault(key, {})[apply.kind, apply.name] = refusal
+        self.queue.add(key, Lane.EDIT)
+
+    async def _delete(self, key: Key, delete: Delete) -> None:
+        try:
+            await self.client.delete(delete.kind, key.namespace, delete.name, uid=delete.uid)
+        except (NotFound, Conflict):
+            return  # gone, or already another object: the watch brings the news
+
+    async def _post_event(self, resource: Mapping[str, Any], draft: EventDraft) -> None:
+        """Post an event; losing one is no reason to fail a pass."""
+        try:
+            await self.client.create_event(self._event(resource, draft))
+        except ApiError as error:
+            _LOG.warning("Lost an event", reason=draft.reason.value, error=str(error))
+
+    def _event(self, resource: Mapping[str, Any], draft: EventDraft) -> dict[str, Any]:
+        metadata = resource["metadata"]
+        moment = self.now()
+        return {
+            "apiVersion": kinds.EVENT.api_version,
+            "kind": kinds.EVENT.kind,
+            "metadata": {
+                "name": f"{metadata['name']}.{time.time_ns():x}",
+                "namespace": metadata["namespace"],
+            },
+            "eventTime": format_time(moment).replace("Z", f".{moment.microsecond:06d}Z"),
+            "reportingController": f"{kinds.GROUP}/{kinds.FIELD_MANAGER}",
+            "reportingInstance": self.identity,
+            "action": draft.action,
+            "reason": draft.reason.value,
+            "type": draft.reason.event_type.value,
+            "note": draft.message[:1024],
+            "regarding": {
+                "apiVersion": kinds.LLM_DEPLOYMENT.api_version,
+                "kind": kinds.LLM_DEPLOYMENT.kind,
+                "name": metadata["name"],
+                "namespace": metadata["namespace"],
+                "uid": metadata["uid"],
+                "resourceVersion": metadata.get("resourceVersion", ""),
+            },
+        }
+
+
+def _with_uid(apply: Apply) -> dict[str, Any]:
+    """Send the known UID along: an object of the same name that replaced it is not touched."""
+    manifest = dict(apply.manifest)
+    if apply.uid is not None:
+        manifest["metadata"] = {**manifest["metadata"], "uid": apply.uid}
+    return manifest
+
+
+def _nothing_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an apply that gives back every field that was just taken."""
+    metadata = {key: manifest["metadata"][key] for key in ("name", "namespace")}
+    return {"apiVersion": manifest["apiVersion"], "kind": manifest["kind"], "metadata": metadata}
+
+
+def _was_foreign(obj: Mapping[str, Any], resource: Mapping[str, Any]) -> bool:
+    """Whether an object that an unforced apply merged into is older than the resource."""
+    made = parse_time(obj["metadata"].get("creationTimestamp"))
+    resource_made = parse_time(resource["metadata"].get("creationTimestamp"))
+    return made is not None and resource_made is not None and made < resource_made
+
+
+def _refusal_reason(error: ApiError) -> Reason:
+    match error:
+        case Conflict():
+            return Reason.FOREIGN_OBJECT
+        case Forbidden():
+            return Reason.QUOTA_EXCEEDED
+        case _:
+            return Reason.SPEC_INVALID
+
+
+def _summary(plan: Plan) -> dict[str, Any]:
+    return {
+        "decided": plan.decided,
+        "phase": plan.phase,
+        "status_written": plan.status is not None,
+        "applied": [f"{a.kind.kind}/{a.name}: {a.cause}" for a in (*plan.revisions, *plan.applies)],
+        "deleted": [f"{d.kind.kind}/{d.name}" for d in plan.deletes],
+        "events": [draft.reason.value for draft in plan.events],
+    }
+
+
+def _since(started: float) -> float:
+    return round(time.monotonic() - started, 4)
