@@ -31,6 +31,14 @@ class Condition:
     message: str = ""
 
 
+def condition_of(status: Manifest, type_: str) -> Condition:
+    """Return a condition of a status."""
+    for found in status.get("conditions", []):
+        if found["type"] == type_:
+            return Condition(found["status"], found["reason"], found.get("message", ""))
+    return Condition()
+
+
 @dataclass(frozen=True, slots=True)
 class Cluster:
     """A running cluster with the operator in it."""
@@ -117,10 +125,7 @@ class Namespace:
 
     def condition(self, name: str, type_: str) -> Condition:
         """Return a condition of an LLMDeployment."""
-        for found in self.status(name).get("conditions", []):
-            if found["type"] == type_:
-                return Condition(found["status"], found["reason"], found.get("message", ""))
-        return Condition()
+        return condition_of(self.status(name), type_)
 
     def children(self, kind: ResourceKind, name: str) -> list[Manifest]:
         """Return the objects of a kind that carry an LLMDeployment's instance label."""
@@ -150,10 +155,13 @@ class Namespace:
         status = resource.get("status", {})
         return (
             status.get("observedGeneration") == resource["metadata"]["generation"]
-            and self.condition(name, "Ready").status == "True"
-            and self.condition(name, "Progressing").status != "True"
-            and "rollout" not in status
+            and condition_of(status, "Ready").status == "True"
+            and condition_of(status, "Progressing").status != "True"
         )
+
+    def is_rolling(self, name: str) -> bool:
+        """Whether a change of revision is under way."""
+        return "phase" in self.status(name).get("rollout", {})
 
     def until(self, rule: str, probe: Callable[[], T | None], *, within_seconds: float) -> T:
         """Poll until a probe's answer is true and return it.

@@ -141,9 +141,7 @@ def test_the_total_follows_the_load_whatever_client_side_applies_say(
         namespace.apply_client_side(manifest(replicas=FEW))
         until_total(namespace, MANY, within_seconds=30)
         namespace.apply_client_side(manifest(replicas=FEW, server={"maxQueuedRequests": 128}))
-        namespace.until(
-            "a rollout runs", lambda: "rollout" in namespace.status(NAME), within_seconds=15
-        )
+        namespace.until("a rollout runs", lambda: namespace.is_rolling(NAME), within_seconds=15)
         namespace.apply_client_side(manifest(server={"maxQueuedRequests": 128}))
         namespace.until_settled(NAME, within_seconds=150)
         until_total(namespace, MANY, within_seconds=30)

@@ -17,7 +17,11 @@ NAME = "chat"
 STEP_MILLISECONDS = 60
 LONG_TOKENS = 1000
 LONG_SECONDS = STEP_MILLISECONDS * LONG_TOKENS / 1000
-SLOW_STEPS = [f"--simulated-step-milliseconds={STEP_MILLISECONDS}"]
+SLOW_STEPS = [
+    f"--simulated-step-milliseconds={STEP_MILLISECONDS}",
+    "--simulated-answer-tokens=0",
+]
+FASTER_PREFILL = "--simulated-prefill-tokens-per-second=40000"
 Record = Callable[[str, object], None]
 
 
@@ -89,7 +93,7 @@ def test_no_request_is_lost_while_a_resource_is_scaled_and_changed(
         moments["scaling to 3"] = scale(namespace, 3)
         time.sleep(10)  # long streams start on the new pods too
         moments["scaling to 1"] = scale(namespace, 1)
-        moments["new args"] = change(namespace, {"server": {"args": [*SLOW_STEPS, "--x"]}})
+        moments["new args"] = change(namespace, {"server": {"args": [*SLOW_STEPS, FASTER_PREFILL]}})
         moments["new model"] = change(namespace, {"model": {"source": "builtin://tiny"}})
     report = traffic.report()
 

@@ -49,7 +49,7 @@ def test_a_change_survives_the_death_of_the_operator_in_its_middle(
     """SIGKILL while a new revision is being prepared: the survivor carries the change through."""
     before = served.status("chat")["stableRevision"]
     served.patch(kinds.LLM_DEPLOYMENT, "chat", {"spec": {"server": {"maxQueuedRequests": 99}}})
-    served.until("a rollout runs", lambda: "rollout" in served.status("chat"), within_seconds=20)
+    served.until("a rollout runs", lambda: served.is_rolling("chat"), within_seconds=20)
 
     dead = leader(cluster)
     kill(cluster, dead)

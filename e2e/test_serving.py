@@ -71,7 +71,7 @@ def test_a_model_from_a_hub_is_downloaded_to_a_claim_and_served(
 
     assert figures["finish_reason"] in ("stop", "length")
     status = module_namespace.status("from-hub")
-    assert status["model"]["revision"] == hub.commit
+    assert status["model"]["revision"] == hub.revision
     pod = module_namespace.live_pods("from-hub")[0]["metadata"]["name"]
     cache = ("exec", pod, "--", "find", contract.MODEL_CACHE_PATH, "-name", "*.safetensors")
     assert module_namespace.kubectl(*cache).strip()

@@ -1,0 +1,62 @@
+"""What BlueGreen and Recreate promise: the old version serves on, or goes first."""
+
+import pytest
+
+from e2e.manifests import llm_deployment
+from e2e.story import Namespace
+from llm_operator import kinds
+from llm_operator.api.reasons import Reason
+
+pytestmark = pytest.mark.cluster
+
+NO_SUCH_IMAGE = {"server": {"image": "localhost:5000/no-such-server:1"}}
+
+
+def revisions_with_pods(namespace: Namespace, name: str) -> set[str]:
+    """Return the hashes of the revisions whose pods exist, ending ones included."""
+    pods = namespace.objects(kinds.POD, f"{kinds.INSTANCE_LABEL}={name}")
+    return {pod["metadata"]["labels"][kinds.REVISION_LABEL] for pod in pods}
+
+
+def test_a_rejected_change_leaves_the_old_version_serving(namespace: Namespace) -> None:
+    """Past the deadline a broken BlueGreen change is Stalled with its cause, and Ready stays."""
+    namespace.apply(llm_deployment("chat", rollout={"progressDeadlineSeconds": 8}))
+    namespace.until_settled("chat")
+    serving = namespace.endpoints("chat")
+
+    namespace.patch(kinds.LLM_DEPLOYMENT, "chat", {"spec": NO_SUCH_IMAGE})
+
+    def rejected() -> bool:
+        stalled = namespace.condition("chat", "Stalled")
+        return (
+            stalled.status == "True"
+            and stalled.reason == Reason.PROGRESS_DEADLINE_EXCEEDED
+            and "no-such-server" in stalled.message
+        )
+
+    namespace.until("Stalled names the image", rejected, within_seconds=30)
+    assert namespace.condition("chat", "Ready").status == "True"
+    assert namespace.endpoints("chat") == serving
+
+    namespace.patch(kinds.LLM_DEPLOYMENT, "chat", {"spec": {"server": {"image": None}}})
+    namespace.until_settled("chat")
+    assert namespace.condition("chat", "Stalled").status == "False"
+    assert namespace.endpoints("chat") == serving, "going back to stable touched its pods"
+
+
+def test_recreate_frees_the_old_pods_before_the_new_ones_start(namespace: Namespace) -> None:
+    """With Recreate no moment has pods of two revisions: one accelerator is enough."""
+    namespace.apply(llm_deployment("chat", rollout={"strategy": "Recreate"}))
+    namespace.until_settled("chat")
+    before = namespace.status("chat")["stableRevision"]
+    namespace.patch(kinds.LLM_DEPLOYMENT, "chat", {"spec": {"server": {"maxQueuedRequests": 9}}})
+
+    together: list[set[str]] = []
+
+    def moved() -> bool:
+        together.append(revisions_with_pods(namespace, "chat"))
+        return namespace.settled("chat") and namespace.status("chat")["stableRevision"] != before
+
+    namespace.until("the new revision is stable", moved, within_seconds=60)
+    assert max(map(len, together)) == 1
+    assert set() in together, "nothing was seen between the old pods and the new ones"
