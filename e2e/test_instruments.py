@@ -1,0 +1,52 @@
+"""The instruments can show a fault: managedFields with two owners, an audit log with writes."""
+
+from typing import Any
+
+from e2e import audit
+from e2e.ownership import fields_with_two_managers
+
+
+def entry(manager: str, operation: str, fields: dict[str, Any]) -> dict[str, Any]:
+    """Return one entry of managedFields."""
+    return {"manager": manager, "operation": operation, "fieldsV1": fields}
+
+
+def test_a_field_of_two_managers_is_found_and_status_is_left_out() -> None:
+    """Only leaves of the spec that two managers claim count as shared."""
+    replicas, port = {"f:spec": {"f:replicas": {}}}, {'k:{"port":80}': {".": {}, "f:port": {}}}
+    managed = [
+        entry("kubectl", "Apply", replicas | {"f:metadata": {"f:labels": {"f:a": {}}}}),
+        entry("kube-controller-manager", "Update", replicas | {"f:status": {"f:x": {}}}),
+        entry("llm-operator", "Apply", {"f:spec": {"f:ports": port}, "f:status": {"f:x": {}}}),
+    ]
+
+    shared = fields_with_two_managers({"metadata": {"managedFields": managed}})
+
+    assert shared == {".spec.replicas": ["kube-controller-manager/Update", "kubectl/Apply"]}
+
+
+def event(verb: str, resource: str, user: str, code: int = 200) -> dict[str, Any]:
+    """Return one event of the audit log."""
+    extra = {"authentication.kubernetes.io/pod-name": ["operator-0"]}
+    return {
+        "verb": verb,
+        "user": {"username": user, "extra": extra},
+        "objectRef": {"resource": resource, "namespace": "n", "name": "chat"},
+        "responseStatus": {"code": code},
+    }
+
+
+def test_writes_are_what_changes_objects_but_not_the_lease_nor_events() -> None:
+    """Of a user's requests only those that change objects count, with pod and answer."""
+    events = [
+        event("patch", "deployments", "operator", 403),
+        event("patch", "deployments", "somebody"),
+        event("list", "deployments", "operator"),
+        event("update", "leases", "operator"),
+        event("create", "events", "operator"),
+    ]
+
+    written = audit.writes(audit.requests_of(events, "operator"))
+
+    assert [str(request) for request in written] == ["patch deployments n/chat -> 403"]
+    assert written[0].pod == "operator-0"
