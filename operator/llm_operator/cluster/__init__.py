@@ -1,0 +1,1 @@
+"""The only IO with Kubernetes: transport, client, cache, lease, events."""

@@ -1,0 +1,229 @@
+"""The verbs that the operator uses on the API server, over plain JSON objects.
+
+Every write but the Lease's passes the gate right before it is sent, so that a replica that is no
+longer surely the leader sends nothing. Nothing is cached and nothing is retried here.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from llm_operator import kinds
+from llm_operator.cluster.errors import ApiError, ClusterUnavailable, NotFound, NotLeader
+from llm_operator.cluster.transport import Answer, Request, Transport
+
+Object = dict[str, Any]
+
+PAGE_SIZE: Final = 500
+_APPLY: Final = "application/apply-patch+yaml"
+_JSON_PATCH: Final = "application/json-patch+json"
+_MANAGER: Final = {"fieldManager": kinds.FIELD_MANAGER}
+
+
+class Propagation(StrEnum):
+    """What a deletion does with the dependants of the object."""
+
+    BACKGROUND = "Background"
+    FOREGROUND = "Foreground"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A complete list at one moment of the cluster."""
+
+    items: tuple[Object, ...]
+    resource_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The object after an apply, and whether that apply brought it into being."""
+
+    object: Object
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRecord:
+    """One request for the metrics; ``code`` is 0 when there was no answer."""
+
+    verb: str
+    kind: str
+    code: int
+    seconds: float
+
+
+class ClusterClient:
+    """Typed verbs over a transport."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        gate: Callable[[], bool],
+        record: Callable[[RequestRecord], None],
+    ) -> None:
+        self._transport = transport
+        self._gate = gate
+        self._record = record
+
+    async def list(
+        self, kind: kinds.ResourceKind, namespace: str | None = None, selector: str | None = None
+    ) -> Listing:
+        """List a kind in one namespace or in all, page by page, as of one resourceVersion.
+
+        A list whose continuation expires between pages is begun again, once, in one piece.
+        """
+        try:
+            return await self._list_pages(kind, namespace, selector, PAGE_SIZE)
+        except ClusterUnavailable as error:
+            if error.status != 410:
+                raise
+        return await self._list_pages(kind, namespace, selector, 0)
+
+    async def _list_pages(
+        self, kind: kinds.ResourceKind, namespace: str | None, selector: str | None, limit: int
+    ) -> Listing:
+        query = {"limit": str(limit)} if limit else {}
+        query |= {"labelSelector": selector} if selector else {}
+        items: list[Object] = []
+        while True:
+            answer = await self._send("list", kind, Request("GET", kind.path(namespace), query))
+            items += answer.body.get("items") or ()
+            metadata = answer.body["metadata"]
+            if not metadata.get("continue"):
+                break
+            query = query | {"continue": metadata["continue"]}
+        for item in items:  # the API server leaves both out of the items of a list
+            item.setdefault("apiVersion", kind.api_version)
+            item.setdefault("kind", kind.kind)
+        return Listing(tuple(items), str(metadata["resourceVersion"]))
+
+    async def get(self, kind: kinds.ResourceKind, namespace: str, name: str) -> Object:
+        """Return one object; NotFound when there is none."""
+        answer = await self._send("get", kind, Request("GET", kind.path(namespace, name)))
+        return _object(answer)
+
+    async def apply(
+        self, kind: kinds.ResourceKind, obj: Mapping[str, Any], *, force: bool
+    ) -> Applied:
+        """Make ``obj`` so by server-side apply; it is the complete intent for the object.
+
+        With ``metadata.uid`` it is applied only to that very object, and never creates one.
+
+        Raises:
+            Conflict: without ``force``, another manager holds a field with another value;
+                or the object is not the one whose UID was given.
+        """
+        metadata = obj["metadata"]
+        path = kind.path(metadata["namespace"], metadata["name"])
+        query = _MANAGER | {"force": "true" if force else "false"}
+        answer = await self._write("apply", kind, Request("PATCH", path, query, obj, _APPLY))
+        return Applied(_object(answer), created=answer.status == 201)
+
+    async def patch_status(self, kind: kinds.ResourceKind, obj: Mapping[str, Any]) -> Object:
+        """Replace the whole status of ``obj``, if it is still at its ``metadata.resourceVersion``.
+
+        A JSON patch: unlike a merge patch it removes what the new status leaves out, and unlike a
+        PUT it needs no spec and leaves the ownership of spec's fields alone. Replacing the
+        resourceVersion with itself is the optimistic lock.
+
+        Raises:
+            Conflict: the object has changed since it was read.
+        """
+        metadata = obj["metadata"]
+        patch = [
+            {
+                "op": "replace",
+                "path": "/metadata/resourceVersion",
+                "value": metadata["resourceVersion"],
+            },
+            {"op": "add", "path": "/status", "value": obj["status"]},
+        ]
+        path = kind.path(metadata["namespace"], metadata["name"]) + "/status"
+        request = Request("PATCH", path, _MANAGER, patch, _JSON_PATCH)
+        return _object(await self._write("patch", kind, request))
+
+    async def delete(
+        self,
+        kind: kinds.ResourceKind,
+        namespace: str,
+        name: str,
+        uid: str,
+        propagation: Propagation = Propagation.BACKGROUND,
+    ) -> None:
+        """Delete the very object that has this UID; one that is gone already is no error.
+
+        Raises:
+            Conflict: an object of that name exists and has another UID.
+        """
+        body = {
+            "kind": "DeleteOptions",
+            "apiVersion": "v1",
+            "propagationPolicy": propagation,
+            "preconditions": {"uid": uid},
+        }
+        request = Request("DELETE", kind.path(namespace, name), body=body)
+        try:
+            await self._write("delete", kind, request)
+        except NotFound:
+            return
+
+    async def create_event(self, namespace: str, event: Mapping[str, Any]) -> None:
+        """Post an event of ``events.k8s.io/v1``."""
+        request = Request("POST", kinds.EVENT.path(namespace), _MANAGER, event)
+        await self._write("create", kinds.EVENT, request)
+
+    async def read_lease(self, namespace: str, name: str) -> Object:
+        """Return a Lease; NotFound when there is none."""
+        return await self.get(kinds.LEASE, namespace, name)
+
+    async def create_lease(self, namespace: str, lease: Mapping[str, Any]) -> Object:
+        """Create a Lease; Conflict when it exists. The elector's own write: it has no gate."""
+        request = Request("POST", kinds.LEASE.path(namespace), _MANAGER, lease)
+        return _object(await self._send("create", kinds.LEASE, request))
+
+    async def replace_lease(self, namespace: str, lease: Mapping[str, Any]) -> Object:
+        """Replace a Lease that is still at its resourceVersion; Conflict when it is not."""
+        path = kinds.LEASE.path(namespace, lease["metadata"]["name"])
+        request = Request("PUT", path, _MANAGER, lease)
+        return _object(await self._send("update", kinds.LEASE, request))
+
+    async def serves(self, kind: kinds.ResourceKind) -> bool:
+        """Whether the API server knows the kind at this version (by discovery)."""
+        prefix = f"/apis/{kind.group}" if kind.group else "/api"
+        try:
+            answer = await self._send("get", kind, Request("GET", f"{prefix}/{kind.version}"))
+        except NotFound:
+            return False
+        return any(item["name"] == kind.plural for item in answer.body.get("resources") or ())
+
+    async def close(self) -> None:
+        """Close the transport."""
+        await self._transport.close()
+
+    async def _write(self, verb: str, kind: kinds.ResourceKind, request: Request) -> Answer:
+        if not self._gate():
+            raise NotLeader(f"not the leader: {verb} {request.path} was not sent")
+        return await self._send(verb, kind, request)
+
+    async def _send(self, verb: str, kind: kinds.ResourceKind, request: Request) -> Answer:
+        started = time.monotonic()
+        code = 0
+        try:
+            answer = await self._transport.send(request)
+        except ApiError as error:
+            code = error.status or 0
+            raise
+        else:
+            code = answer.status
+            return answer
+        finally:
+            self._record(RequestRecord(verb, kind.kind, code, time.monotonic() - started))
+
+
+def _object(answer: Answer) -> Object:
+    if not isinstance(answer.body, dict):
+        raise ClusterUnavailable("the API server answered without an object", answer.status)
+    return answer.body

@@ -1,0 +1,144 @@
+"""What can go wrong between the operator and the API server, and how an answer becomes it.
+
+    ApiError                      the API server refused, or could not be asked
+    ├── ClusterUnavailable        ask again later: 5xx, 401, 408, 429, 410, network, time-out
+    ├── Conflict                  409: somebody else's field, or a precondition that does not hold
+    ├── NotFound                  404
+    ├── Invalid                   the request itself is wrong: 400, 413, 415, 422
+    └── Forbidden                 403: roles, quota, admission
+        └── NamespaceTerminating  the namespace is going; nothing can be created in it
+    NotLeader                     the gate was closed before a write; nothing was sent
+
+Callers catch the branch they can act upon; everything else about HTTP stays in ``cluster``.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+_MANAGER: Final = re.compile(r'conflict with "(?P<manager>[^"]*)"')
+_MESSAGE_LIMIT: Final = 2000  # some admission chains answer with whole objects
+
+
+class ApiError(Exception):
+    """The API server refused a request, or could not be asked."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+
+
+class ClusterUnavailable(ApiError):
+    """No answer worth having now; the same request may succeed later."""
+
+    def __init__(
+        self,
+        message: str,
+        status: int | None = None,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(message, status)
+        self.retry_after_seconds = retry_after_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class FieldConflict:
+    """One field that server-side apply left to another manager."""
+
+    manager: str
+    path: str
+    """As the API server writes it, e.g. ``.spec.replicas``; empty when it named none."""
+
+
+class Conflict(ApiError):
+    """The object is not in the state, or not in the hands, that the request assumed."""
+
+    def __init__(
+        self,
+        message: str,
+        status: int | None = 409,
+        conflicts: tuple[FieldConflict, ...] = (),
+    ) -> None:
+        super().__init__(message, status)
+        self.conflicts = conflicts
+        """Empty when a precondition failed (UID, resourceVersion, the name is taken)."""
+
+
+class NotFound(ApiError):
+    """No such object, or no such kind."""
+
+
+class Invalid(ApiError):
+    """The request can never succeed as it is."""
+
+
+class Forbidden(ApiError):
+    """Not allowed: missing role, exceeded quota or an admission policy."""
+
+
+class NamespaceTerminating(Forbidden):
+    """The namespace is being deleted and takes no new objects."""
+
+
+class NotLeader(Exception):
+    """This replica does not hold the lease surely enough to write."""
+
+
+def error_from_answer(status: int, body: bytes, retry_after: str | None) -> ApiError:
+    """Translate an unsuccessful answer; ``body`` is a ``Status`` object or free text."""
+    answer = _parse_status(body)
+    message = str(answer.get("message") or answer.get("reason") or f"HTTP {status}")
+    message = message[:_MESSAGE_LIMIT]
+    match status:
+        case 404:
+            return NotFound(message, status)
+        case 409:
+            return Conflict(message, status, _field_conflicts(answer))
+        case 403 if _is_terminating(answer):
+            return NamespaceTerminating(message, status)
+        case 403:
+            return Forbidden(message, status)
+        case 400 | 405 | 406 | 413 | 415 | 422:
+            return Invalid(message, status)
+    return ClusterUnavailable(message, status, _seconds(retry_after))
+
+
+def _parse_status(body: bytes) -> Mapping[str, Any]:
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        answer = None
+    if isinstance(answer, dict):
+        return answer
+    return {"message": body.decode(errors="replace").strip()}
+
+
+def _causes(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return list((answer.get("details") or {}).get("causes") or ())
+
+
+def _field_conflicts(answer: Mapping[str, Any]) -> tuple[FieldConflict, ...]:
+    return tuple(
+        FieldConflict(
+            manager=found["manager"] if found else "",
+            path=str(cause.get("field", "")),
+        )
+        for cause in _causes(answer)
+        if cause.get("reason") == "FieldManagerConflict"
+        for found in [_MANAGER.search(str(cause.get("message", "")))]
+    )
+
+
+def _is_terminating(answer: Mapping[str, Any]) -> bool:
+    return any(cause.get("reason") == "NamespaceTerminating" for cause in _causes(answer))
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """Read ``Retry-After`` in seconds; the API server never sends the date form."""
+    try:
+        return max(0.0, float(retry_after)) if retry_after else None
+    except ValueError:
+        return None
