@@ -42,11 +42,11 @@ def _running_cluster() -> Iterator[e2e.cluster.Cluster]:
     if shared:
         yield e2e.cluster.Cluster.existing(shared)
         return
-    backend = e2e.cluster.Cluster.up(OWN_CLUSTER)
+    backend = e2e.cluster.up(OWN_CLUSTER)
     try:
         yield backend
     finally:
-        backend.down()
+        e2e.cluster.down(OWN_CLUSTER)
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,8 @@ Every stage is repeatable: what is already there is kept, so a second run takes 
 minute and a run after Ctrl-C goes on where the first one stopped. The cluster stays up.
 """
 
+import json
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -113,17 +115,23 @@ def stream_answer(namespace: Namespace, name: str, model: str) -> None:
     Raises DemoFailed when the client ends with an error.
     """
     chat = ["python3", "chat.py", f"--base-url=http://{name}/v1", f"--model={model}"]
-    exec_ = ["kubectl", "-n", namespace.name, "exec", CLIENT, "--"]
-    process = namespace.cluster.backend.popen(*exec_, *chat, f"--prompt={PROMPT}")
+    command = ["kubectl", "-n", namespace.name, "exec", CLIENT, "--", *chat, f"--prompt={PROMPT}"]
+    process = namespace.cluster.backend.popen(*command, stderr=subprocess.PIPE)
     assert process.stdout is not None
+    assert process.stderr is not None
     sys.stdout.write(f"\n  > {PROMPT}\n\n  ")
     while piece := process.stdout.read(1):
         sys.stdout.write(piece)
         sys.stdout.flush()
+    told = process.stderr.read().strip()
     if process.wait() != 0:
-        raise DemoFailed(
-            f"no whole answer; look at: {KUBECTL} logs -l {kinds.INSTANCE_LABEL}={name}"
-        )
+        look = f"{KUBECTL} logs -l {kinds.INSTANCE_LABEL}={name}"
+        raise DemoFailed(f"no whole answer: {told}\nLook at: {look}")
+    figures = json.loads(told.splitlines()[-1])
+    sys.stdout.write(
+        f"\n  {figures['tokens']} tokens, the first after {figures['first_token_seconds']} s, "
+        f"all in {figures['seconds']} s\n\n"
+    )
 
 
 def demonstrate(console: Console, stages: Stages) -> None:
@@ -131,10 +139,7 @@ def demonstrate(console: Console, stages: Stages) -> None:
     manifest = example()
     name = manifest["metadata"]["name"]
     with stages.run("cluster", f"kind, registry and metrics-server ({CLUSTER})"):
-        try:
-            backend = e2e.cluster.Cluster.existing(CLUSTER)
-        except e2e.cluster.ClusterMissing:
-            backend = e2e.cluster.Cluster.up(CLUSTER)
+        backend = e2e.cluster.up(CLUSTER)
     with stages.run("images", "operator and server, built and pushed to the cluster's registry"):
         images = e2e.cluster.images(backend)
     with stages.run("operator", "helm upgrade --install llm-operator charts/llm-operator"):

@@ -14,6 +14,7 @@ import httpx
 import yaml
 
 import e2e.cluster
+from e2e.cluster import CommandFailed
 from llm_operator import kinds
 from llm_operator.kinds import ResourceKind
 
@@ -176,7 +177,7 @@ class Namespace:
                 if answer:
                     return answer
                 last = repr(answer)
-            except (AssertionError, LookupError, httpx.HTTPError) as error:
+            except (AssertionError, LookupError, CommandFailed, httpx.HTTPError) as error:
                 last = repr(error)
             if time.monotonic() - started > within_seconds:
                 told = f"not within {within_seconds:.0f} s: {rule}; last: {last[:2000]}"
