@@ -9,7 +9,7 @@ import functools
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema
 
 from llm_operator.api.reasons import ConditionType, Phase, Reason
 from llm_operator.api.schema import ATOMIC, INT32_MAX, ApiModel, Flag, Time, list_map
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 _Count = Annotated[int, Field(strict=True, ge=0, le=INT32_MAX)]
 _Generation = Annotated[int, Field(strict=True, ge=0, le=2**63 - 1)]
+_Word = WithJsonSchema({"type": "string", "maxLength": 64, "pattern": "^[A-Za-z]*$"})
+"""Closed lists of the operator are open in the schema: an older CRD must take a newer status."""
+
 _Hash = Annotated[str, Field(pattern=r"^[bcdfghjklmnpqrstvwxz2456789]{8}$", max_length=8)]
 
 MESSAGE_LIMIT: Final = 400
@@ -46,7 +49,7 @@ class ConditionStatus(StrEnum):
 class Condition(ApiModel):
     """One statement about the resource."""
 
-    type: ConditionType
+    type: Annotated[ConditionType, _Word]
     """What the statement is about."""
     status: ConditionStatus
     """Whether it holds."""
@@ -54,9 +57,9 @@ class Condition(ApiModel):
     """The generation of the spec that it was made for."""
     last_transition_time: Time
     """When its status changed last."""
-    reason: Reason
+    reason: Annotated[Reason, _Word]
     """Why, in one word of a closed list (docs/reasons.md)."""
-    message: _Message = ""
+    message: _Message
     """Why, for people: object, cause, next step."""
 
 
@@ -85,11 +88,11 @@ class ModelStatus(ApiModel):
 class PodSummary(ApiModel):
     """Pods that are not ready for the same reason."""
 
-    reason: Reason
+    reason: Annotated[Reason, _Word]
     """Why they are not ready."""
     count: _Count
     """How many there are."""
-    message: _Message = ""
+    message: _Message
     """What is known about it."""
     pod: Annotated[str, Field(max_length=253)] | None = None
     """Name of one of them."""
@@ -106,11 +109,11 @@ class RolloutPhase(StrEnum):
 class RolloutStatus(ApiModel):
     """A change of revision, as far as a restart of the operator must not lose it."""
 
-    phase: RolloutPhase | None = None
+    phase: Annotated[RolloutPhase, _Word] | None = None
     """Where the change is. Absent: none is under way."""
     target: _Hash | None = None
     """Hash of the revision that was started last."""
-    strategy: Strategy | None = None
+    strategy: Annotated[Strategy, _Word] | None = None
     """The strategy that the change began with."""
     started_at: Time | None = None
     """When it began."""
@@ -127,7 +130,7 @@ class Status(ApiModel):
 
     observed_generation: _Generation | None = None
     """The generation of the spec that the status is about."""
-    phase: Phase | None = None
+    phase: Annotated[Phase, _Word] | None = None
     """A summary for people; programs read conditions."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=8), list_map("type")] = ()
     """Ready, Progressing, Stalled, Conflict."""
