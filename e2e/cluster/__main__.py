@@ -1,0 +1,74 @@
+"""`python -m e2e.cluster`: the local cluster on the command line."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from e2e.cluster import lifecycle, preflight
+from e2e.cluster.cluster import Cluster, ClusterMissing
+from e2e.cluster.commands import CommandFailed, CommandTimeout
+from e2e.cluster.paths import DEFAULT_NAME
+
+app = typer.Typer(
+    help="A local Kubernetes cluster by kind, with Docker or with podman (CONTAINER_TOOL).",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+Name = Annotated[str, typer.Option("--name", help="cluster, up to 30 of a-z, 0-9 and '-'")]
+
+
+@app.command("preflight")
+def show_preflight() -> None:
+    """Say what this machine has, which route it takes, and what is missing."""
+    machine = preflight.inspect()
+    table = Table(show_header=False, box=None)
+    for what, found in preflight.describe(machine):
+        table.add_row(what, found)
+    console = Console()
+    console.print(table)
+    verdict = preflight.judge(machine)
+    for reason in verdict.refusals:
+        console.print(f"missing: {reason}", markup=False)
+    if verdict.refusals:
+        raise typer.Exit(1)
+    console.print(f"the local cluster can run with {verdict.tool}")
+
+
+@app.command()
+def up(name: Name = DEFAULT_NAME) -> None:
+    """Make the cluster, or keep the healthy one; what a killed run left is cleared first."""
+    lifecycle.up(name)
+    option = "" if name == DEFAULT_NAME else f" --name {name}"
+    typer.echo(f"cluster {name} is up. In it:")
+    typer.echo(f"  python -m e2e.cluster exec{option} -- kubectl get pods -A")
+    typer.echo(f"  python -m e2e.cluster down{option}")
+
+
+@app.command()
+def down(name: Name = DEFAULT_NAME) -> None:
+    """Remove the cluster and all that it changed on this machine; caches stay."""
+    lifecycle.down(name)
+
+
+@app.command("exec", context_settings={"ignore_unknown_options": True})
+def execute(command: list[str], name: Name = DEFAULT_NAME) -> None:
+    """Run a command inside the cluster's network with KUBECONFIG set."""
+    cluster = Cluster.existing(name)
+    argv = cluster.argv(*command)
+    os.execvpe(argv[0], argv, cluster.environment())  # noqa: S606 - becomes the command
+
+
+def main() -> None:
+    """Run the command line; failures that say what to do are printed without a traceback."""
+    try:
+        app()
+    except (CommandFailed, CommandTimeout, ClusterMissing, preflight.PreflightRefused) as failure:
+        sys.exit(f"error: {failure}")
+
+
+if __name__ == "__main__":
+    main()
