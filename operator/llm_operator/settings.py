@@ -1,0 +1,89 @@
+"""Settings of the operator, read once from the environment by ``__main__``.
+
+Every field can be set as ``LLM_OPERATOR_<NAME>``; the chart renders them, and a contract test
+compares both lists. A value that does not parse stops the start with the variable's name.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Final
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ENV_PREFIX: Final = "LLM_OPERATOR_"
+
+
+class LogFormat(StrEnum):
+    """How log lines are written."""
+
+    AUTO = "auto"
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class LogLevel(StrEnum):
+    """The least severe line that is written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class OperatorSettings(BaseSettings):
+    """What one operator process is told."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, frozen=True, use_attribute_docstrings=True, extra="ignore"
+    )
+
+    namespace: Annotated[str, Field(min_length=1, max_length=63)] = "llm-operator-system"
+    """Namespace of the operator itself: where its Lease is."""
+    pod_name: Annotated[str, Field(max_length=253)] = ""
+    """Name of this process in the Lease and in events. Empty: the host name."""
+    watch_namespace: Annotated[str, Field(max_length=63)] = ""
+    """The one namespace to look after. Empty: all of them."""
+    server_image: Annotated[str, Field(min_length=1, max_length=512)] = "llm-server:0.1.0"
+    """Image of revisions whose spec has no ``server.image``."""
+    workers: Annotated[int, Field(ge=1, le=256)] = 16
+    """Resources that are reconciled at the same time."""
+    relist_seconds: Annotated[int, Field(ge=10, le=86400)] = 600
+    """Everything is listed again after so long, with jitter: repairs what a watch lost."""
+    request_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 8.0
+    """Deadline of one request to the API server; shorter than what is left of a Lease."""
+    lease_name: Annotated[str, Field(min_length=1, max_length=253)] = "llm-operator"
+    """Name of the Lease that elects the leader."""
+    lease_duration_seconds: Annotated[float, Field(gt=0, le=300)] = 15.0
+    """A standby takes over when the Lease was not renewed for so long."""
+    lease_renew_deadline_seconds: Annotated[float, Field(gt=0, le=300)] = 10.0
+    """A leader that could not renew for so long gives up and exits."""
+    lease_retry_seconds: Annotated[float, Field(gt=0, le=60)] = 2.0
+    """Time between two attempts to get or renew the Lease."""
+    probe_port: Annotated[int, Field(ge=1, le=65535)] = 8080
+    """Port of /livez, /readyz and /metrics."""
+    drain_seconds: Annotated[float, Field(ge=0, le=600)] = 20.0
+    """How long passes in hand may take after SIGTERM."""
+    log_level: LogLevel = LogLevel.INFO
+    """The least severe line that is written."""
+    log_format: LogFormat = LogFormat.AUTO
+    """json, console, or auto: console on a terminal."""
+
+
+class SettingsInvalid(ValueError):
+    """A variable that does not parse: its name and what is accepted."""
+
+
+def read_settings() -> OperatorSettings:
+    """Read the environment.
+
+    Raises:
+        SettingsInvalid: names every variable that does not parse and the accepted form.
+    """
+    try:
+        return OperatorSettings()
+    except ValidationError as error:
+        lines = [
+            f"{ENV_PREFIX}{str(detail['loc'][0]).upper()}: {detail['msg']}"
+            for detail in error.errors()
+        ]
+        raise SettingsInvalid("; ".join(lines)) from error
