@@ -8,6 +8,7 @@ from e2e.cluster.audit import AuditMark
 from e2e.cluster.cluster import Cluster, ClusterMissing
 from e2e.cluster.commands import CommandFailed, CommandTimeout, Outcome
 from e2e.cluster.engine import REGISTRY
+from e2e.cluster.images import Images, image, images
 from e2e.cluster.lifecycle import down, up
 from e2e.cluster.preflight import PreflightRefused
 
@@ -18,8 +19,11 @@ __all__ = [
     "ClusterMissing",
     "CommandFailed",
     "CommandTimeout",
+    "Images",
     "Outcome",
     "PreflightRefused",
     "down",
+    "image",
+    "images",
     "up",
 ]

@@ -11,6 +11,8 @@ from rich.table import Table
 from e2e.cluster import lifecycle, preflight
 from e2e.cluster.cluster import Cluster, ClusterMissing
 from e2e.cluster.commands import CommandFailed, CommandTimeout
+from e2e.cluster.images import RECIPES, image
+from e2e.cluster.images import load as push_local
 from e2e.cluster.paths import DEFAULT_NAME
 
 app = typer.Typer(
@@ -52,6 +54,29 @@ def up(name: Name = DEFAULT_NAME) -> None:
 def down(name: Name = DEFAULT_NAME) -> None:
     """Remove the cluster and all that it changed on this machine; caches stay."""
     lifecycle.down(name)
+
+
+@app.command("images")
+def build_images(
+    name: Name = DEFAULT_NAME,
+    only: Annotated[
+        str, typer.Option(help=f"one of {', '.join(RECIPES)}; all if not given")
+    ] = "",
+) -> None:
+    """Build the images that changed, push them, and print every reference."""
+    cluster = Cluster.existing(name)
+    if only not in ("", *RECIPES):
+        raise typer.BadParameter(f"{only!r}: allowed are {', '.join(RECIPES)}", param_hint="--only")
+    for field in [only] if only else list(RECIPES):
+        typer.echo(f"{field} {image(cluster, field)}")
+
+
+@app.command()
+def load(sources: list[str], name: Name = DEFAULT_NAME) -> None:
+    """Push images of the local store to the cluster's registry and print their references."""
+    cluster = Cluster.existing(name)
+    for source in sources:
+        typer.echo(push_local(cluster, source))
 
 
 @app.command("exec", context_settings={"ignore_unknown_options": True})

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from e2e.cluster.commands import attempt, follow, run
-from e2e.cluster.engine import REGISTRY, ContainerTool
+from e2e.cluster.engine import REGISTRY, BuildOrder, ContainerTool
 from e2e.cluster.progress import step
 
 _REGISTRY_IMAGE = "registry:2"
@@ -67,20 +67,23 @@ class DockerEngine:
             found.append(_registry_container(name))
         return [f"container {container}" for container in found]
 
-    def build(self, context: Path, dockerfile: Path, reference: str, args: dict[str, str]) -> None:
+    def build(self, order: BuildOrder) -> None:
         """Build with BuildKit; a CA bundle given by SSL_CERT_FILE goes in as a secret."""
-        options = ["-f", str(dockerfile), "-t", reference]
-        for key, value in args.items():
-            options += ["--build-arg", f"{key}={value}"]
+        options = ["--progress=plain"]
         if bundle := os.environ.get("SSL_CERT_FILE"):
-            options += ["--secret", f"id=ca,src={bundle}"]
+            options.append(f"--secret=id=ca,src={bundle}")
         environment = {**os.environ, "DOCKER_BUILDKIT": "1"}
-        with step(f"image {reference}") as progress:
+        with step(f"image {order.reference}") as progress:
             follow(
-                *("docker", "build", "--progress", "plain", *options, str(context)),
+                *("docker", "build", *options, *order.flags(), str(order.context)),
                 on_line=progress.say,
                 env=environment,
             )
+
+    def prune(self, name: str) -> None:
+        """Remove the images that lost their tag; BuildKit bounds its own cache."""
+        title = f"label=org.opencontainers.image.title={name}"
+        attempt("docker", "image", "prune", "--force", "--filter", title)
 
     def has_image(self, reference: str) -> bool:
         """Ask the engine's store."""

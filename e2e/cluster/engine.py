@@ -5,6 +5,8 @@ remembered in the cluster's files. Everything above this line is the same for bo
 """
 
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
@@ -18,6 +20,22 @@ class ContainerTool(StrEnum):
 
     DOCKER = "docker"
     PODMAN = "podman"
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOrder:
+    """An image to build. `options` are flags that docker and podman share."""
+
+    context: Path
+    dockerfile: Path
+    reference: str
+    args: Mapping[str, str]
+    options: tuple[str, ...] = ()
+
+    def flags(self) -> list[str]:
+        """Return the order as flags of `docker build` and `podman build`."""
+        args = [f"--build-arg={key}={value}" for key, value in self.args.items()]
+        return ["-f", str(self.dockerfile), "-t", self.reference, *args, *self.options]
 
 
 class Engine(Protocol):
@@ -57,8 +75,12 @@ class Engine(Protocol):
         """What there is of the cluster outside its files, e.g. `container llm-operator-registry`."""
         ...
 
-    def build(self, context: Path, dockerfile: Path, reference: str, args: dict[str, str]) -> None:
-        """Build an image and give it `reference`."""
+    def build(self, order: BuildOrder) -> None:
+        """Build an image."""
+        ...
+
+    def prune(self, name: str) -> None:
+        """Remove older builds of the image `name` and what failed builds of it left."""
         ...
 
     def has_image(self, reference: str) -> bool:

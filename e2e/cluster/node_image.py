@@ -99,9 +99,8 @@ def _archive_components(context: Path, programs: Programs, debian: str, progress
         progress.say(f"image {target}")
         options = ["--target", target, "--build-arg", f"DEBIAN={debian}"]
         options += [option for name in names for option in ("-t", name)]
-        podman_build(
-            programs.directory, _FILES / "components.Containerfile", progress, *options
-        )
+        options += ["-f", str(_FILES / "components.Containerfile")]
+        podman_build(programs.directory, progress, *options)
     every = [name for names in tags.values() for name in names]
     progress.say("archive of the control plane's images")
     podman("save", "--quiet", "-m", "-o", str(context / "images.tar"), *every)
@@ -118,9 +117,9 @@ def _build(
     pause = _named(_control_plane_images(programs), "pause")
     podman_build(
         context,
-        _FILES / "Containerfile",
         progress,
-        *("--layers=false", "--build-arg", f"DEBIAN={debian}"),
+        *("-f", str(_FILES / "Containerfile"), "--layers=false"),
+        *("--build-arg", f"DEBIAN={debian}"),
         *("--build-arg", f"KUBERNETES_VERSION={programs.kubernetes_version}"),
         *("--build-arg", f"PAUSE_IMAGE={pause}", "-t", reference),
     )

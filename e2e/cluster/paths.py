@@ -23,6 +23,12 @@ def cache_root() -> Path:
     return (Path(xdg) if xdg else Path.home() / ".cache") / "llm-operator"
 
 
+def uv_cache() -> Path:
+    """Where uv keeps what it downloaded: shared by `.venv` and the image builds."""
+    explicit = os.environ.get("UV_CACHE_DIR")
+    return Path(explicit) if explicit else cache_root() / "uv-cache"
+
+
 def checked_name(name: str) -> str:
     """Return `name` if it can name a cluster, a network namespace and containers.
 

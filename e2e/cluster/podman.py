@@ -66,7 +66,7 @@ def image_exists(reference: str) -> bool:
     return try_podman("image", "exists", reference).ok
 
 
-def podman_build(context: Path, containerfile: Path, progress: Step, *options: str) -> None:
+def podman_build(context: Path, progress: Step, *options: str) -> None:
     """Build an image, showing the instruction that runs.
 
     chroot and the host's network: no rules are left in the firewall, no second resolver is needed.
@@ -81,7 +81,7 @@ def podman_build(context: Path, containerfile: Path, progress: Step, *options: s
 
     follow(
         *("podman", "build", "--isolation", "chroot", "--network", "host"),
-        *("-f", str(containerfile), *options, str(context)),
+        *(*options, str(context)),
         on_line=show,
         env=podman_environment(),
     )

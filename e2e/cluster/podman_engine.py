@@ -15,10 +15,10 @@ from pathlib import Path
 from e2e.cluster import namespace
 from e2e.cluster.commands import attempt, run
 from e2e.cluster.debian import debian_image
-from e2e.cluster.engine import REGISTRY, ContainerTool, path_with
+from e2e.cluster.engine import REGISTRY, BuildOrder, ContainerTool, path_with
 from e2e.cluster.host import record_host, restore_host
 from e2e.cluster.node_image import node_image
-from e2e.cluster.paths import ClusterFiles, cache_root
+from e2e.cluster.paths import ClusterFiles, cache_root, uv_cache
 from e2e.cluster.podman import image_exists, podman, podman_build, podman_environment, try_podman
 from e2e.cluster.programs import build_programs
 from e2e.cluster.progress import step
@@ -28,6 +28,7 @@ _REGISTRY_START_SECONDS = 10.0
 _REGISTRY_MAX_BYTES = 20 * 2**30
 _PYTHON_PACKAGES = ("python3", "python3-venv", "ca-certificates", "libgomp1")
 _CA_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
+_KEPT_BUILDS = 3
 _REGISTRY_CONFIG = """\
 version: 0.1
 log: {{accesslog: {{disabled: true}}, level: warn}}
@@ -97,17 +98,27 @@ class PodmanEngine:
             found.append(f"network namespace {name}")
         return found
 
-    def build(self, context: Path, dockerfile: Path, reference: str, args: dict[str, str]) -> None:
-        """Build on the host's network, with its CA bundle as a secret."""
-        options = ["-t", reference]
-        for key, value in args.items():
-            options += ["--build-arg", f"{key}={value}"]
+    def build(self, order: BuildOrder) -> None:
+        """Build on the host's network, with its CA bundle as a secret and its uv cache."""
+        cache = uv_cache()
+        cache.mkdir(parents=True, exist_ok=True)
+        options = ["--volume", f"{cache}:/root/.cache/uv:rw"]
         bundles = [os.environ.get("SSL_CERT_FILE", ""), *_CA_BUNDLES]
         bundle = next((path for path in bundles if path and Path(path).is_file()), None)
         if bundle:
             options += ["--secret", f"id=ca,src={bundle}"]
-        with step(f"image {reference}") as progress:
-            podman_build(context, dockerfile, progress, *options)
+        with step(f"image {order.reference}") as progress:
+            podman_build(order.context, progress, *order.flags(), *options)
+
+    def prune(self, name: str) -> None:
+        """Keep the newest builds of an image; a checkout and its neighbour may alternate."""
+        filters = ("--filter", f"reference={REGISTRY}/{name}")
+        columns = ("--sort", "created", "--format", "{{.Repository}}:{{.Tag}}")
+        tags = try_podman("images", *filters, *columns).stdout.split()
+        for old in tags[_KEPT_BUILDS:]:
+            try_podman("rmi", old)
+        title = f"label=org.opencontainers.image.title={name}"
+        try_podman("image", "prune", "--force", "--filter", title)
 
     def has_image(self, reference: str) -> bool:
         """Ask podman's store."""

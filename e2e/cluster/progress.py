@@ -36,7 +36,8 @@ class Step:
         self._ended.set()
         self._thread.join()
         self._erase()
-        self._console.print(f"{mark} {self._title}  [dim]{self._elapsed()}[/dim]", highlight=False)
+        line = f"{mark} {self._title}  [dim]{self._elapsed()}[/dim]"
+        self._console.print(line, highlight=False, soft_wrap=True)
 
     def _elapsed(self) -> str:
         seconds = time.monotonic() - self._started
