@@ -159,6 +159,7 @@ class Metric(StrEnum):
     PROGRESS_STEPS = "llm_engine_steps"
     STARTUP_SECONDS = "llm_startup_seconds"
     BOOT = "llm_server_info"
+    PREEMPTIONS = "vllm:num_preemptions"
 
 
 def grace_period_seconds(drain_seconds: int) -> int:

@@ -1,0 +1,143 @@
+"""From settings to something that can run: picks the runner and puts the engine's parts together.
+
+Runs in the loading thread. torch and transformers are imported here and only for a model that
+needs them: ``builtin://simulated`` never does.
+"""
+
+import time
+from dataclasses import dataclass
+from importlib import metadata
+
+from llm_server import contract
+from llm_server.contract import StartupFailure, StartupPhase
+from llm_server.engine.batch import ModelRunner, RunnerCapacity
+from llm_server.engine.core import Clock, EngineCore, TextRules
+from llm_server.engine.scheduler import Scheduler, SchedulerLimits
+from llm_server.engine.simulated_runner import SimulatedModel, SimulatedRunner, TimingModel
+from llm_server.models import simulated_tokenizer
+from llm_server.models.failures import StartupError, classify
+from llm_server.models.progress import Progress
+from llm_server.models.simulated_tokenizer import SimulatedTokenizer
+from llm_server.models.source import BuiltinSource, FileSource, HubSource, ModelSource
+from llm_server.models.tokenizer import Tokenizer
+from llm_server.settings import ServerSettings
+
+_SIMULATED_MAX_MODEL_LEN = 32_768
+_SIMULATED_VOCAB_SIZE = 1 << 33  # its tokenizer tags four bytes of text with a fifth
+_SIMULATED_LOAD_PARTS = 20
+_SIMULATED_LOAD_BYTES = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """A runner that is warm, and what the rest needs to know about its model."""
+
+    runner: ModelRunner
+    tokenizer: Tokenizer
+    capacity: RunnerCapacity
+    eos_token_ids: frozenset[int]
+    max_model_len: int
+    fingerprint: str
+
+
+def is_simulated(source: ModelSource) -> bool:
+    """Whether ``source`` is the simulated model."""
+    return source == BuiltinSource(contract.BUILTIN_SIMULATED)
+
+
+def served_name(settings: ServerSettings, source: ModelSource) -> str:
+    """Return the name that requests use: the setting's, else what the source calls itself."""
+    if settings.served_name is not None:
+        return settings.served_name
+    match source:
+        case HubSource(repo=repo):
+            return repo
+        case BuiltinSource(name=name):
+            return name
+        case FileSource(path=path):
+            return path.name
+
+
+def version() -> str:
+    """Return the version of the distribution; ``0`` when run from a bare source tree."""
+    try:
+        return metadata.version("llm-operator")
+    except metadata.PackageNotFoundError:
+        return "0"
+
+
+def assemble(settings: ServerSettings, source: ModelSource, progress: Progress) -> Assembled:
+    """Load and warm up the model. Blocking.
+
+    Raises:
+        StartupError: whatever went wrong, typed.
+    """
+    try:
+        if is_simulated(source):
+            assembled = _assemble_simulated(settings, progress)
+        else:
+            assembled = _assemble_loaded(settings, source, progress)
+    # The edge of the loading thread: every failure of a start leaves it with a reason.
+    except Exception as error:
+        raise classify(error) from error
+    return assembled
+
+
+def build_core(assembled: Assembled, settings: ServerSettings, clock: Clock) -> EngineCore:
+    """Put scheduler, runner and text rules together."""
+    limits = SchedulerLimits(
+        max_batch_size=settings.max_batch_size,
+        max_waiting=settings.max_batch_size + settings.max_queued_requests,
+        kv_capacity_tokens=assembled.capacity.kv_capacity_tokens,
+        max_prefill_tokens=settings.prefill_chunk_tokens,
+    )
+    text = TextRules(assembled.tokenizer.detokenizer, assembled.eos_token_ids)
+    return EngineCore(Scheduler(limits), assembled.runner, text, clock)
+
+
+def _assemble_simulated(settings: ServerSettings, progress: Progress) -> Assembled:
+    progress.enter(StartupPhase.LOADING)
+    progress.expect(_SIMULATED_LOAD_BYTES)
+    for _ in range(_SIMULATED_LOAD_PARTS):
+        time.sleep(settings.simulated_load_seconds / _SIMULATED_LOAD_PARTS)
+        progress.advance(_SIMULATED_LOAD_BYTES // _SIMULATED_LOAD_PARTS)
+    progress.enter(StartupPhase.WARMING_UP)
+    kv_capacity = settings.simulated_kv_capacity_tokens
+    model = SimulatedModel(
+        timing=TimingModel(
+            prefill_tokens_per_second=settings.simulated_prefill_tokens_per_second,
+            step_seconds=settings.simulated_step_milliseconds / 1000,
+            step_seconds_per_sequence=settings.simulated_step_milliseconds_per_sequence / 1000,
+        ),
+        capacity=RunnerCapacity(kv_capacity, _SIMULATED_VOCAB_SIZE),
+        num_words=SimulatedTokenizer.VOCAB_SIZE - 1,
+        eos_token_id=simulated_tokenizer.EOS_TOKEN_ID,
+        answer_tokens=settings.simulated_answer_tokens,
+    )
+    runner = SimulatedRunner(model)
+    return Assembled(
+        runner=runner,
+        tokenizer=SimulatedTokenizer(),
+        capacity=runner.warm_up(),
+        eos_token_ids=frozenset({simulated_tokenizer.EOS_TOKEN_ID}),
+        max_model_len=_fitting_length(settings, _SIMULATED_MAX_MODEL_LEN, kv_capacity),
+        fingerprint=f"simulated-{version()}",
+    )
+
+
+def _assemble_loaded(
+    settings: ServerSettings, source: ModelSource, progress: Progress
+) -> Assembled:
+    raise NotImplementedError
+
+
+def _fitting_length(settings: ServerSettings, model_len: int, kv_capacity_tokens: int) -> int:
+    """Return the longest request to take. Raises ``StartupError`` if the asked one cannot fit."""
+    wanted = settings.max_model_len
+    if wanted is not None and wanted > kv_capacity_tokens:
+        raise StartupError(
+            StartupFailure.OUT_OF_MEMORY,
+            f"max_model_len {wanted} needs a KV cache of as many tokens; the memory holds "
+            f"{kv_capacity_tokens}",
+        )
+    return wanted or min(model_len, kv_capacity_tokens)

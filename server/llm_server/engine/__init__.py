@@ -1,0 +1,1 @@
+"""The engine: scheduling, running and sampling steps; knows no HTTP, metrics or environment."""

@@ -1,0 +1,205 @@
+"""Sends one generation to its client: as one body, or as a stream of server-sent events.
+
+Until the first event of the engine nothing is sent, so an early failure is an ordinary error
+response. Inside a started stream it is an error event; a stream that ends without ``[DONE]`` was
+cut by the network. A client that leaves cancels its generation.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any, assert_never
+
+from pydantic_core import to_json
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
+from llm_server.admission import GenerationParams
+from llm_server.engine.events import Cancelled, Delta, Failed, Finished, Terminal, Usage
+from llm_server.errors import GenerationFailed
+from llm_server.http import errors, exchange
+from llm_server.http.shapes import AnswerShape
+from llm_server.service import Generation, GenerationService, Prompt
+from llm_server.telemetry import Outcome
+
+_STREAM_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),  # nginx would gather the events otherwise
+]
+
+_SEND_STALL_SECONDS = 60
+"""A client that takes no byte for so long has left, whatever its connection says."""
+
+
+class Delivery(Enum):
+    """How the client wants its answer."""
+
+    BODY = auto()
+    STREAM = auto()
+    STREAM_WITH_USAGE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What to generate, under which id of the engine."""
+
+    id: str
+    prompt: Prompt
+    params: GenerationParams
+
+
+class GenerationResponse(Response):
+    """A response that computes while it is sent."""
+
+    def __init__(
+        self,
+        service: GenerationService,
+        question: Question,
+        shape: AnswerShape,
+        delivery: Delivery,
+    ) -> None:
+        super().__init__()
+        self._service = service
+        self._question = question
+        self._shape = shape
+        self._delivery = delivery
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Generate and send. Raises ``ServingError`` only while nothing has been sent."""
+        ask = self._question
+        generation: Generation | None = None
+        try:
+            async with (
+                self._service.generate(ask.id, ask.prompt, ask.params) as generation,
+                _cancelled_on_disconnect(receive, generation),
+            ):
+                await self._send(generation, _patient(send))
+        except _ClientLeft:
+            return
+        finally:
+            if generation is not None and generation.end is not None:
+                request = exchange.of(scope)
+                request.outcome, request.usage = _outcome(generation.end), generation.end.usage
+
+    async def _send(self, generation: Generation, send: Send) -> None:
+        match self._delivery:
+            case Delivery.BODY:
+                await _send_body(send, await self._body(generation))
+            case Delivery.STREAM | Delivery.STREAM_WITH_USAGE:
+                await _send_stream(send, self._parts(generation))
+            case _:
+                assert_never(self._delivery)
+
+    async def _body(self, generation: Generation) -> bytes:
+        texts: list[str] = []
+        async for event in generation.events():
+            match event:
+                case Delta(text=text):
+                    texts.append(text)
+                case Finished(reason=reason, usage=usage):
+                    return to_json(self._shape.body("".join(texts), reason.value, usage))
+                case Failed(kind=kind, message=message):
+                    raise GenerationFailed(kind, message)
+                case Cancelled():
+                    raise _ClientLeft
+        raise RuntimeError("a generation ended without a terminal event")
+
+    async def _parts(self, generation: Generation) -> AsyncIterator[bytes]:
+        """Yield the events of the stream. Raises ``GenerationFailed`` before the first one."""
+        opened = False
+        async for event in generation.events():
+            match event:
+                case Failed(kind=kind, message=message) if not opened:
+                    raise GenerationFailed(kind, message)
+                case Failed(kind=kind, message=message):
+                    yield _event(errors.failure_body(GenerationFailed(kind, message)))
+                case Cancelled():
+                    raise _ClientLeft
+                case Delta(text=text):
+                    for chunk in () if opened else self._shape.opening():
+                        yield _event(chunk)
+                    opened = True
+                    if text:
+                        yield _event(self._shape.chunk(text))
+                case Finished(reason=reason, usage=usage):
+                    for chunk in self._ending(reason.value, usage):
+                        yield _event(chunk)
+                    yield b"data: [DONE]\n\n"
+
+    def _ending(self, finish_reason: str, usage: Usage) -> list[dict[str, Any]]:
+        closing = self._shape.closing(finish_reason)
+        if self._delivery is Delivery.STREAM_WITH_USAGE:
+            return [closing, self._shape.usage(usage)]
+        return [closing]
+
+
+class _ClientLeft(Exception):
+    """Nobody reads the answer any more."""
+
+
+def _outcome(end: Terminal) -> Outcome:
+    match end:
+        case Finished(reason=reason):
+            return Outcome(reason.value)
+        case Cancelled():
+            return Outcome.CANCELLED
+        case Failed():
+            return Outcome.FAILED
+        case _:
+            assert_never(end)
+
+
+def _event(content: dict[str, Any]) -> bytes:
+    return b"data: " + to_json(content) + b"\n\n"
+
+
+def _patient(send: Send) -> Send:
+    """Return a ``send`` that takes a client which stopped reading for one that left."""
+
+    async def bounded(message: Message) -> None:
+        try:
+            async with asyncio.timeout(_SEND_STALL_SECONDS):
+                await send(message)
+        except TimeoutError:
+            raise _ClientLeft from None
+
+    return bounded
+
+
+async def _send_body(send: Send, body: bytes) -> None:
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _send_stream(send: Send, parts: AsyncIterator[bytes]) -> None:
+    started = False
+    async for part in parts:
+        if not started:
+            start = {"type": "http.response.start", "status": 200, "headers": _STREAM_HEADERS}
+            await send(start)
+            started = True
+        await send({"type": "http.response.body", "body": part, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+@asynccontextmanager
+async def _cancelled_on_disconnect(receive: Receive, generation: Generation) -> AsyncIterator[None]:
+    """Cancel the generation when the client goes away during the block."""
+
+    async def watch() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        generation.cancel()
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield
+    finally:
+        watching.cancel()

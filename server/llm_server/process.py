@@ -1,0 +1,311 @@
+"""One serving process: ports first, then the model, then requests, then an ordered end.
+
+The order of an end (after SIGTERM) is ``_drain``'s; docs name it "Starting and ending a pod".
+Called by ``__main__``, which turns the result into an exit code.
+"""
+
+import asyncio
+import contextlib
+import secrets
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+import structlog
+import uvicorn
+from prometheus_client import CollectorRegistry
+
+from llm_server import assembly, contract
+from llm_server.admission import ServingLimits
+from llm_server.assembly import Assembled
+from llm_server.contract import StartupFailure
+from llm_server.engine.loop import EnginePulse, EngineSinks, EngineThread
+from llm_server.errors import FailureKind
+from llm_server.http.app import create_app
+from llm_server.http.endpoints import Edge
+from llm_server.http.gate import GateRules
+from llm_server.http.keys import KeyRing
+from llm_server.http.probes import ProbeServer, ProbeSources, Vitals
+from llm_server.lifecycle import Lifecycle, State
+from llm_server.models.failures import StartupError
+from llm_server.models.progress import Progress
+from llm_server.models.source import ModelSource
+from llm_server.service import (
+    EnginePort,
+    EventRouter,
+    GenerationService,
+    ServedModel,
+    ServiceSlot,
+)
+from llm_server.settings import ServerSettings
+from llm_server.telemetry import ServerIdentity, Telemetry
+
+_LOG = structlog.get_logger()
+_T = TypeVar("_T")
+
+_KEEP_ALIVE_SECONDS = 75  # longer than the idle time-outs of common proxies
+_END_SECONDS = 5  # for each of: typed errors to go out, connections to close, the engine to stop
+_POLL_SECONDS = 0.05
+
+
+class EngineBroke(Exception):
+    """The engine gave up; the process is of no use any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why the process ends, and how long it goes on admitting; ``error`` None: it was asked to."""
+
+    accept_seconds: float = 0.0
+    error: BaseException | None = None
+
+
+class ServerProcess:
+    """Everything of one process, from ``run`` to its end."""
+
+    def __init__(self, settings: ServerSettings, source: ModelSource) -> None:
+        """Bind the probe port. Raises ``StartupError`` when it cannot be bound."""
+        self._settings = settings
+        self._source = source
+        self._name = assembly.served_name(settings, source)
+        self._lifecycle = Lifecycle(Progress(time.monotonic))
+        self._slot = ServiceSlot()
+        self._telemetry = Telemetry(CollectorRegistry(), self._identity())
+        self._engine: EngineThread | None = None
+        self._loop_beat_at = time.monotonic()
+        sources = ProbeSources(
+            self._lifecycle, self._telemetry, self._vitals, settings.stall_seconds
+        )
+        with _naming("probe_port", settings.probe_port):
+            self._probes = ProbeServer(settings.host, settings.probe_port, sources)
+
+    async def run(self) -> None:
+        """Serve until asked to end. Raises ``StartupError`` or ``EngineBroke``."""
+        self._probes.start()
+        ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+        _end_on_signals(ending)
+        http = _HttpServer(self._uvicorn_config())
+        serving = asyncio.create_task(http.serve(sockets=[self._api_socket()]))
+        beating = asyncio.create_task(self._beat())
+        try:
+            end = await self._live(ending, http)
+        finally:
+            http.should_exit = True
+            await serving
+            beating.cancel()
+            self._stop_engine()
+        if end.error is not None:
+            raise end.error
+
+    async def _live(self, ending: asyncio.Future[Ending], http: "_HttpServer") -> Ending:
+        loading = self._begin_loading()
+        await asyncio.wait({loading, ending}, return_when=asyncio.FIRST_COMPLETED)
+        if ending.done():
+            self._lifecycle.enter(State.STOPPED)
+            return ending.result()
+        try:
+            assembled = await loading
+        except StartupError as error:
+            self._lifecycle.enter(State.FAILED)
+            return Ending(error=error)
+        service = self._go_live(assembled, ending)
+        end = await ending
+        if end.error is not None:
+            self._lifecycle.enter(State.FAILED)
+        else:
+            await self._drain(end.accept_seconds, service, http)
+        return end
+
+    async def _drain(
+        self, accept_seconds: float, service: GenerationService, http: "_HttpServer"
+    ) -> None:
+        """End in order; each step is logged by the state that it enters."""
+        # 1. Go on admitting: proxies learn late that this endpoint is gone. Answers say close.
+        self._enter(State.ACCEPTING)
+        await asyncio.sleep(accept_seconds)
+        # 2. Admit no more; whoever is idle on a connection has had time to leave.
+        self._enter(State.REFUSING)
+        http.close_idle_connections()
+        # 3. Let what was admitted finish.
+        await _until_empty(service, self._settings.effective_drain_seconds)
+        # 4. End the rest with a typed error, never with a cut stream.
+        message = "The server is shutting down and the time for draining is over; retry"
+        self._slot.close()
+        service.fail_all(FailureKind.SHUTTING_DOWN, message)
+        await _until_empty(service, _END_SECONDS)
+        self._enter(State.STOPPED)
+
+    def _go_live(self, assembled: Assembled, ending: asyncio.Future[Ending]) -> GenerationService:
+        """Start the engine and open the service; the server is ready from here on."""
+        settings = self._settings
+        loop = asyncio.get_running_loop()
+        router = EventRouter(loop)
+
+        def give_up(error: BaseException) -> None:
+            broke = EngineBroke(f"{type(error).__name__}: {error}")
+            loop.call_soon_threadsafe(_settle, ending, Ending(error=broke))
+
+        core = assembly.build_core(assembled, settings, time.monotonic)
+        sinks = EngineSinks(router.deliver, self._telemetry.observe, give_up)
+        engine = EngineThread(core, sinks, time.monotonic)
+        limits = ServingLimits(
+            max_model_len=assembled.max_model_len,
+            vocab_size=assembled.capacity.vocab_size,
+            max_batch_size=settings.max_batch_size,
+            max_queued_requests=settings.max_queued_requests,
+            request_timeout_seconds=settings.request_timeout_seconds,
+        )
+        service = GenerationService(
+            self._served(assembled),
+            assembled.tokenizer,
+            limits,
+            EnginePort(engine, router),
+            time.monotonic,
+        )
+        self._telemetry.watch(engine.gauges, assembled.capacity.kv_capacity_tokens)
+        engine.start()
+        self._engine = engine
+        self._slot.fill(service)
+        self._enter(State.READY)
+        self._telemetry.ready(self._lifecycle.snapshot().seconds)
+        return service
+
+    def _begin_loading(self) -> asyncio.Future[Assembled]:
+        """Load in a daemon thread: a load that hangs must not keep the process from ending."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Assembled] = loop.create_future()
+
+        def load() -> None:
+            try:
+                loaded = assembly.assemble(self._settings, self._source, self._lifecycle.progress)
+            except StartupError as error:
+                loop.call_soon_threadsafe(_settle_error, done, error)
+            else:
+                loop.call_soon_threadsafe(_settle, done, loaded)
+
+        threading.Thread(target=load, name="loading", daemon=True).start()
+        return done
+
+    def _stop_engine(self) -> None:
+        if self._engine is not None and not self._engine.stop(_END_SECONDS):
+            _LOG.warning("The engine did not stop in time")
+
+    async def _beat(self) -> None:
+        while True:
+            self._loop_beat_at = time.monotonic()
+            await asyncio.sleep(0.5)
+
+    def _vitals(self) -> Vitals:
+        pulse: EnginePulse | None = self._engine.pulse if self._engine is not None else None
+        return Vitals(time.monotonic(), self._loop_beat_at, pulse)
+
+    def _enter(self, state: State) -> None:
+        self._lifecycle.enter(state)
+        _LOG.info("Server is " + state.value, model=self._name)
+
+    def _identity(self) -> ServerIdentity:
+        return ServerIdentity(
+            version=assembly.version(),
+            model_name=self._name,
+            source=str(self._source),
+            revision=self._settings.revision or "",
+            simulated=assembly.is_simulated(self._source),
+        )
+
+    def _served(self, assembled: Assembled) -> ServedModel:
+        return ServedModel(
+            name=self._name,
+            fingerprint=assembled.fingerprint,
+            created=int(time.time()),  # noqa: TID251  # the edge reads the clock
+            max_model_len=assembled.max_model_len,
+            simulated=assembly.is_simulated(self._source),
+        )
+
+    def _uvicorn_config(self) -> uvicorn.Config:
+        keys_dir = self._settings.api_keys_dir
+        keys = KeyRing(keys_dir, time.monotonic) if keys_dir is not None else None
+        rules = GateRules(self._lifecycle, self._telemetry, keys, time.monotonic)
+        edge = Edge(
+            slot=self._slot,
+            max_body_bytes=self._settings.max_body_bytes,
+            wall_clock=time.time,  # noqa: TID251  # the edge reads the clock
+            new_seed=lambda: secrets.randbits(63),
+        )
+        return uvicorn.Config(
+            create_app(edge, rules),
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=_END_SECONDS,
+        )
+
+    def _api_socket(self) -> socket.socket:
+        host, port = self._settings.host, self._settings.http_port
+        with _naming("http_port", port):
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            listener = socket.create_server((host, port), family=family, backlog=2048)
+        _LOG.info(
+            "Listening",
+            http_port=listener.getsockname()[1],
+            probe_port=self._probes.port,
+            model=self._name,
+            source=str(self._source),
+        )
+        return listener
+
+
+class _HttpServer(uvicorn.Server):
+    """uvicorn, leaving the signals to us."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+    def close_idle_connections(self) -> None:
+        """Close connections without a request; the others close with their answer."""
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+
+
+async def _until_empty(service: GenerationService, seconds: float) -> None:
+    """Wait until no request is inside, at most ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while service.num_inside and time.monotonic() < deadline:
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+def _end_on_signals(ending: asyncio.Future[Ending]) -> None:
+    """SIGTERM drains as a pod must; Ctrl-C drains without going on to admit."""
+    loop = asyncio.get_running_loop()
+    accept = Ending(accept_seconds=contract.DRAIN_ACCEPT_SECONDS)
+    loop.add_signal_handler(signal.SIGTERM, _settle, ending, accept)
+    loop.add_signal_handler(signal.SIGINT, _settle, ending, Ending())
+
+
+def _settle(future: asyncio.Future[_T], result: _T) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
+def _settle_error(future: asyncio.Future[Assembled], error: StartupError) -> None:
+    if not future.done():
+        future.set_exception(error)
+
+
+@contextlib.contextmanager
+def _naming(setting: str, port: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StartupError(
+            StartupFailure.INVALID_SETTINGS, f"{setting} {port} cannot be listened on: {error}"
+        ) from error
