@@ -16,6 +16,7 @@ from llm_operator.api.schema import (
     Labels,
     LabelValue,
     Rule,
+    keys_are_qualified,
 )
 
 
@@ -48,7 +49,7 @@ class LabelRequirement(ApiModel):
     rules = (
         Rule(
             "values",
-            "values is required with operator In or NotIn, and not allowed with others",
+            "required with operator In or NotIn, and not allowed with others",
             "(self.operator in ['In', 'NotIn']) == (has(self.values) && self.values.size() > 0)",
             lambda self: self.operator.endswith("In") == bool(self.values),
         ),
@@ -66,6 +67,7 @@ class LabelSelector(ApiModel):
     """Selects by labels; an empty one selects everything."""
 
     empty_is_meant: ClassVar[bool] = True
+    rules = (keys_are_qualified("matchLabels"),)
 
     match_labels: Labels = Field(default_factory=dict)
     """Labels that must have exactly these values."""
@@ -79,7 +81,7 @@ class NodeRequirement(ApiModel):
     rules = (
         Rule(
             "values",
-            "values needs one entry with operator Gt or Lt, at least one with In or NotIn,"
+            "needs one entry with operator Gt or Lt, at least one with In or NotIn,"
             " and none with Exists or DoesNotExist",
             "self.operator in ['In', 'NotIn'] ? has(self.values) && self.values.size() > 0 :"
             " (has(self.values) ? self.values.size() : 0) =="

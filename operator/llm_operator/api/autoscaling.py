@@ -79,7 +79,7 @@ class Autoscaling(ApiModel):
     rules = (
         Rule(
             "minReplicas",
-            "minReplicas must be less than or equal to maxReplicas",
+            "must be less than or equal to maxReplicas",
             "self.minReplicas <= self.maxReplicas",
             lambda self: self.min_replicas <= self.max_replicas,
         ),

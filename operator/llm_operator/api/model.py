@@ -65,14 +65,14 @@ class ServedModel(ApiModel):
         matches("source", _SOURCE_PATTERN, _SOURCE_FORMS),
         Rule(
             "source",
-            "source must have no part '..' in its path",
+            "must have no part '..' in its path",
             r"!has(self.source) || !self.source.matches(r'(^|/)\.\.(/|$)')",
             lambda self: ".." not in self.source.split("/"),
         ),
         matches(
             "servedName",
             "[A-Za-z0-9][A-Za-z0-9._:/-]*",
-            "letters, digits and any of . _ : / -, beginning with a letter or digit",
+            "made of letters, digits and . _ : / -, beginning with a letter or digit",
         ),
     )
 

@@ -26,6 +26,7 @@ from llm_operator.api.schema import (
     Rule,
     SecretKey,
     exactly_one,
+    keys_are_qualified,
     list_map,
 )
 
@@ -144,7 +145,7 @@ class Volume(ApiModel):
     rules = (
         Rule(
             "hostPath",
-            f"hostPath is not allowed; use one of {', '.join(_SOURCES)}",
+            f"not allowed; use one of {', '.join(_SOURCES)}",
             "!has(self.hostPath)",
             lambda self: self.host_path is None,
         ),
@@ -184,7 +185,7 @@ def _without_owned_keys(field: str) -> Rule:
     tests = " && ".join(f"!key.startsWith('{prefix}')" for prefix in _OWNED_PREFIXES)
     return Rule(
         field,
-        f"{field} must not begin with {', '.join(_OWNED_PREFIXES)}: these are the operator's",
+        f"keys must not begin with {', '.join(_OWNED_PREFIXES)}: these are the operator's",
         f"!has(self.{field}) || self.{field}.all(key, {tests})",
         lambda self: not any(key.startswith(_OWNED_PREFIXES) for key in getattr(self, field)),
     )
@@ -193,7 +194,12 @@ def _without_owned_keys(field: str) -> Rule:
 class PodMetadata(ApiModel):
     """Labels and annotations of the pods."""
 
-    rules = (_without_owned_keys("labels"), _without_owned_keys("annotations"))
+    rules = (
+        keys_are_qualified("labels"),
+        _without_owned_keys("labels"),
+        keys_are_qualified("annotations"),
+        _without_owned_keys("annotations"),
+    )
 
     labels: Labels = Field(default_factory=dict)
     """Labels that are added to the pods; none of the operator's."""
@@ -205,9 +211,10 @@ class PodSettings(ApiModel):
     """Scheduling, identity and volumes of the pods."""
 
     rules = (
+        keys_are_qualified("nodeSelector"),
         Rule(
             "volumeMounts",
-            "volumeMounts: each name must be the name of an entry of volumes",
+            "each name must be the name of an entry of volumes",
             "!has(self.volumeMounts) || self.volumeMounts.all(mount, has(self.volumes)"
             " && self.volumes.exists(volume, volume.name == mount.name))",
             lambda self: (

@@ -113,9 +113,14 @@ def _section(name: str, definitions: Mapping[str, Any]) -> list[str]:
         )
         for field, node in definition["properties"].items()
     )
-    rules = [f"* {entry['message']}" for entry in definition.get("x-kubernetes-validations", ())]
+    rules = [_rule(entry) for entry in definition.get("x-kubernetes-validations", ())]
     description = _meaning(definition, definitions)
     return [f"## {name}\n", f"{description}\n", *_table(head, rows), *rules, *([""] * bool(rules))]
+
+
+def _rule(entry: Mapping[str, str]) -> str:
+    field = entry.get("fieldPath", "").removeprefix(".")
+    return f"* `{field}`: {entry['message']}" if field else f"* {entry['message']}"
 
 
 def _effects() -> dict[str, str]:

@@ -41,19 +41,19 @@ class Toleration(ApiModel):
     rules = (
         Rule(
             "value",
-            "value is allowed only with operator Equal",
+            "allowed only with operator Equal",
             "!has(self.value) || !has(self.operator) || self.operator != 'Exists'",
             lambda self: self.value is None or self.operator is not TolerationOperator.EXISTS,
         ),
         Rule(
             "key",
-            "key is required, but for operator Exists, which then means every taint",
+            "required, but for operator Exists, which then means every taint",
             "has(self.key) || (has(self.operator) && self.operator == 'Exists')",
             lambda self: self.key is not None or self.operator is TolerationOperator.EXISTS,
         ),
         Rule(
             "tolerationSeconds",
-            "tolerationSeconds is allowed only with effect NoExecute",
+            "allowed only with effect NoExecute",
             "!has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')",
             lambda self: self.toleration_seconds is None or self.effect is TaintEffect.NO_EXECUTE,
         ),
@@ -91,7 +91,7 @@ class TopologySpread(ApiModel):
     rules = (
         Rule(
             "minDomains",
-            "minDomains is allowed only with whenUnsatisfiable DoNotSchedule",
+            "allowed only with whenUnsatisfiable DoNotSchedule",
             "!has(self.minDomains) || self.whenUnsatisfiable == 'DoNotSchedule'",
             lambda self: (
                 self.min_domains is None or self.when_unsatisfiable is Unsatisfiable.DO_NOT_SCHEDULE

@@ -27,6 +27,8 @@ from pydantic.alias_generators import to_camel, to_snake
 from pydantic_core import CoreSchema, core_schema
 
 INT32_MAX: Final = 2**31 - 1
+WHOLE_MAX: Final = 2**53
+"""The highest bound of an integer: the API server reads bounds as floating point."""
 
 
 class Effect(StrEnum):
@@ -77,7 +79,7 @@ def matches(field: str, pattern: str, message: str) -> Rule:
         return value is None or compiled.fullmatch(value) is not None
 
     cel = f"!has(self.{field}) || self.{field}.matches(r'^(?:{pattern})$')"
-    return Rule(field, f"{field} must be {message}", cel, holds)
+    return Rule(field, f"must be {message}", cel, holds)
 
 
 def _add_rules(schema: dict[str, Any], model: type["ApiModel"]) -> None:
@@ -154,15 +156,29 @@ def list_map(*keys: str) -> ListKind:
     return ListKind("map", keys)
 
 
+def keys_are_qualified(field: str) -> Rule:
+    """Return the rule that the keys of a map of labels or annotations are such keys."""
+    compiled = re.compile(_KEY)
+    return Rule(
+        field,
+        "each key must be a name of at most 63 letters, digits, - _ and ., with or without a DNS"
+        " name and / before it",
+        f"!has(self.{field}) || self.{field}.all(key, key.matches(r'^{_KEY}$'))",
+        lambda model: all(compiled.fullmatch(key) for key in getattr(model, to_snake(field))),
+    )
+
+
 def _whole_number_as_text(value: object) -> object:
     """Take ``cpu: 2`` for ``cpu: "2"``, so that the spelling starts no revision."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 QUANTITY_PATTERN: Final = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$"
-_NAME_PATTERN: Final = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+_DNS_LABEL: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _LABEL_PATTERN: Final = r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"
-_KEY_PATTERN: Final = r"^([a-z0-9.-]+/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"
+_KEY: Final = (
+    "([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+)
 
 Quantity = Annotated[
     str,
@@ -172,7 +188,7 @@ Quantity = Annotated[
         {
             "x-kubernetes-int-or-string": True,
             "minimum": 0,
-            "maximum": 2**63 - 1,
+            "maximum": WHOLE_MAX,
             "minLength": 1,
             "maxLength": 32,
             "pattern": QUANTITY_PATTERN,
@@ -181,13 +197,13 @@ Quantity = Annotated[
 ]
 """A Kubernetes quantity such as ``500m`` or ``2Gi``: not negative, no exponent."""
 
-ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=_NAME_PATTERN)]
+ObjectName = Annotated[
+    str, Field(min_length=1, max_length=253, pattern=rf"^{_DNS_LABEL}(\.{_DNS_LABEL})*$")
+]
 """Name of a Kubernetes object (DNS subdomain)."""
 
-DnsLabel = Annotated[
-    str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
-]
-LabelKey = Annotated[str, Field(min_length=1, max_length=317, pattern=_KEY_PATTERN)]
+DnsLabel = Annotated[str, Field(min_length=1, max_length=63, pattern=f"^{_DNS_LABEL}$")]
+LabelKey = Annotated[str, Field(min_length=1, max_length=317, pattern=f"^{_KEY}$")]
 LabelValue = Annotated[str, Field(max_length=63, pattern=_LABEL_PATTERN)]
 SecretKey = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
 Labels = Annotated[Mapping[str, LabelValue], Field(max_length=32)]

@@ -55,7 +55,9 @@ class Variable(ApiModel):
 
     rules = (
         exactly_one("value", "valueFrom"),
-        matches("name", "[A-Za-z_][A-Za-z0-9_]*", "letters, digits and _, no digit first"),
+        matches(
+            "name", "[A-Za-z_][A-Za-z0-9_]*", "made of letters, digits and _, without a digit first"
+        ),
     )
 
     name: Annotated[str, Field(min_length=1, max_length=256)]

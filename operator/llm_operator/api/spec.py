@@ -23,6 +23,7 @@ from llm_operator.api.schema import (
     Labels,
     Quantity,
     Rule,
+    keys_are_qualified,
     matches,
 )
 from llm_operator.api.server import Server
@@ -52,7 +53,7 @@ def _only_compute(field: str) -> Rule:
     names = ", ".join(f"'{name}'" for name in _COMPUTE)
     return Rule(
         field,
-        f"{field} may name only {', '.join(_COMPUTE)}; devices go into spec.accelerator",
+        f"may name only {', '.join(_COMPUTE)}; devices go into spec.accelerator",
         f"!has(self.{field}) || self.{field}.all(name, name in [{names}])",
         lambda self: set(getattr(self, field)) <= set(_COMPUTE),
     )
@@ -66,7 +67,7 @@ class Resources(ApiModel):
         _only_compute("limits"),
         Rule(
             "requests",
-            "requests must be less than or equal to limits",
+            "must be less than or equal to limits",
             "!has(self.requests) || !has(self.limits) || self.requests.all(name,"
             " !(name in self.limits) || !isQuantity(string(self.requests[name]))"
             " || !isQuantity(string(self.limits[name]))"
@@ -101,6 +102,8 @@ class ServiceType(StrEnum):
 class ServiceSettings(ApiModel):
     """The stable address of the resource."""
 
+    rules = (keys_are_qualified("annotations"),)
+
     type: ServiceType = ServiceType.CLUSTER_IP
     """Where it can be reached from."""
     port: Annotated[int, Field(strict=True, ge=1, le=65535)] = 80
@@ -111,6 +114,8 @@ class ServiceSettings(ApiModel):
 
 class ServiceMonitor(ApiModel):
     """A ServiceMonitor of the Prometheus operator."""
+
+    rules = (keys_are_qualified("labels"),)
 
     enabled: Flag = False
     """Whether it is rendered; asked for and unknown to the cluster is said in status."""

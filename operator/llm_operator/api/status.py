@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema
 
 from llm_operator.api.reasons import ConditionType, Phase, Reason
-from llm_operator.api.schema import ATOMIC, INT32_MAX, ApiModel, Flag, Time, list_map
+from llm_operator.api.schema import ATOMIC, INT32_MAX, WHOLE_MAX, ApiModel, Flag, Time, list_map
 from llm_operator.api.spec import Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _Count = Annotated[int, Field(strict=True, ge=0, le=INT32_MAX)]
-_Generation = Annotated[int, Field(strict=True, ge=0, le=2**63 - 1)]
+_Generation = Annotated[int, Field(strict=True, ge=0, le=WHOLE_MAX)]
 _Word = WithJsonSchema({"type": "string", "maxLength": 64, "pattern": "^[A-Za-z]*$"})
 """Closed lists of the operator are open in the schema: an older CRD must take a newer status."""
 

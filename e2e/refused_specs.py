@@ -1,0 +1,347 @@
+"""Specs that must be refused: what is wrong, the field that the refusal names, what it allows.
+
+One table for three readers: the API server (``test_refused_specs``), and the operator's own mirror
+of the schema and of the CEL rules (``tests/contract``).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+Json = Mapping[str, Any]
+
+MODEL: Final[Json] = {"source": "builtin://simulated"}
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedSpec:
+    """One wrong resource."""
+
+    title: str
+    spec: Json
+    field: str
+    """The path that the refusal names."""
+    allowed: str
+    """Part of the API server's message that says what is allowed."""
+    name: str = "refused"
+
+    def manifest(self) -> dict[str, Any]:
+        """Return the whole object."""
+        return {
+            "apiVersion": "serving.llm-operator.io/v1alpha1",
+            "kind": "LLMDeployment",
+            "metadata": {"name": self.name},
+            "spec": dict(self.spec),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownField:
+    """A spec with a field that does not exist."""
+
+    title: str
+    field: str
+    spec: Json
+
+
+def _model(**fields: object) -> Json:
+    return {"model": {**MODEL, **fields}}
+
+
+def _spec(**fields: object) -> Json:
+    return {"model": MODEL, **fields}
+
+
+def _server(**fields: object) -> Json:
+    return _spec(server=fields)
+
+
+def _autoscaling(*metrics: str, minimum: int = 1, cpu: str | None = "1") -> Json:
+    entries = [{"type": metric, "targetUtilizationPercent": 70} for metric in metrics]
+    resources = {"resources": {"requests": {"cpu": cpu}}} if cpu else {}
+    scaling = {"minReplicas": minimum, "maxReplicas": 4, "metrics": entries}
+    return _spec(autoscaling=scaling, **resources)
+
+
+def _pod(**fields: object) -> Json:
+    return _spec(podTemplate={"spec": fields})
+
+
+def _volume(**source: object) -> Json:
+    return _pod(volumes=[{"name": "extra", **source}])
+
+
+_POD_SPEC: Final = "spec.podTemplate.spec"
+_SOURCES: Final = "configMap, secret, emptyDir, persistentVolumeClaim, csi"
+_FORMS: Final = "hf://org/name[@revision], pvc://claim/path, builtin://name or file:///path"
+
+MODELS: Final = (
+    RefusedSpec("no model", {}, "spec.model", "Required value"),
+    RefusedSpec("no source", {"model": {}}, "spec.model.source", "Required value"),
+    RefusedSpec("unknown scheme", _model(source="s3://bucket/x"), "spec.model.source", _FORMS),
+    RefusedSpec("hub model without org", _model(source="hf://gpt2"), "spec.model.source", _FORMS),
+    RefusedSpec("host path", _model(source="/models/x"), "spec.model.source", _FORMS),
+    RefusedSpec(
+        "way up in the source",
+        _model(source="pvc://models/../../etc"),
+        "spec.model.source",
+        "no part '..'",
+    ),
+    RefusedSpec(
+        "source too long",
+        _model(source="file:///" + "x" * 1100),
+        "spec.model.source",
+        "more than 1024",
+    ),
+    RefusedSpec("unknown dtype", _model(dtype="Float8"), "spec.model.dtype", '"BFloat16"'),
+    RefusedSpec(
+        "served name too long",
+        _model(servedName="x" * 257),
+        "spec.model.servedName",
+        "more than 256",
+    ),
+    RefusedSpec(
+        "served name with a space",
+        _model(servedName="my model"),
+        "spec.model.servedName",
+        "made of letters, digits and . _ : / -",
+    ),
+    RefusedSpec("context of 0", _model(maxModelLen=0), "spec.model.maxModelLen", "or equal to 1"),
+    RefusedSpec(
+        "secret without key",
+        _model(credentialsSecretRef={"name": "token"}),
+        "spec.model.credentialsSecretRef.key",
+        "Required value",
+    ),
+    RefusedSpec(
+        "two caches",
+        _model(cache={"emptyDir": {}, "persistentVolumeClaim": {"claimName": "models"}}),
+        "spec.model.cache",
+        "exactly one of persistentVolumeClaim, emptyDir",
+    ),
+)
+
+SERVERS: Final = (
+    RefusedSpec("image with a space", _server(image="a b"), "spec.server.image", "such as"),
+    RefusedSpec(
+        "negative drain", _server(drainSeconds=-5), "spec.server.drainSeconds", "or equal to 0"
+    ),
+    RefusedSpec(
+        "fraction of a second",
+        _server(requestTimeoutSeconds=1.5),
+        "spec.server.requestTimeoutSeconds",
+        "integer",
+    ),
+    RefusedSpec("too many args", _server(args=["-x"] * 65), "spec.server.args", "at most 64"),
+    RefusedSpec(
+        "number among args", _server(args=["--x", 3]), "spec.server.args[1]", "of type string"
+    ),
+    RefusedSpec(
+        "variable that begins with a digit",
+        _server(env=[{"name": "1X", "value": ""}]),
+        "spec.server.env[0].name",
+        "made of letters, digits and _",
+    ),
+    RefusedSpec(
+        "variable without value",
+        _server(env=[{"name": "X"}]),
+        "spec.server.env[0]",
+        "exactly one of value, valueFrom",
+    ),
+    RefusedSpec(
+        "variable from nowhere",
+        _server(env=[{"name": "X", "valueFrom": {}}]),
+        "spec.server.env[0].valueFrom",
+        "exactly one of secretKeyRef, configMapKeyRef",
+    ),
+    RefusedSpec(
+        "repeated variable",
+        _server(env=[{"name": "X", "value": "1"}, {"name": "X", "value": "2"}]),
+        "spec.server.env",
+        "Duplicate value",
+    ),
+)
+
+SIZES: Final = (
+    RefusedSpec("negative replicas", _spec(replicas=-1), "spec.replicas", "or equal to 0"),
+    RefusedSpec("too many replicas", _spec(replicas=10001), "spec.replicas", "or equal to 10000"),
+    RefusedSpec("replicas as text", _spec(replicas="two"), "spec.replicas", "integer"),
+    RefusedSpec(
+        "two accelerators",
+        _spec(accelerator={"resourceName": "nvidia.com/gpu", "count": 2}),
+        "spec.accelerator.count",
+        "or equal to 1",
+    ),
+    RefusedSpec(
+        "accelerator without domain",
+        _spec(accelerator={"resourceName": "gpu"}),
+        "spec.accelerator.resourceName",
+        "such as nvidia.com/gpu",
+    ),
+    RefusedSpec(
+        "device among resources",
+        _spec(resources={"limits": {"nvidia.com/gpu": 1}}),
+        "spec.resources.limits",
+        "cpu, memory, ephemeral-storage",
+    ),
+    RefusedSpec(
+        "request above limit",
+        _spec(resources={"requests": {"memory": "2Gi"}, "limits": {"memory": "1500M"}}),
+        "spec.resources.requests",
+        "less than or equal to limits",
+    ),
+    RefusedSpec(
+        "negative memory",
+        _spec(resources={"requests": {"memory": "-1Gi"}}),
+        "spec.resources.requests.memory",
+        "should match",
+    ),
+    RefusedSpec(
+        "min above max",
+        _autoscaling("CPU", minimum=5),
+        "spec.autoscaling.minReplicas",
+        "less than or equal to maxReplicas",
+    ),
+    RefusedSpec(
+        "autoscaler down to 0",
+        _autoscaling("CPU", minimum=0),
+        "spec.autoscaling.minReplicas",
+        "or equal to 1",
+    ),
+    RefusedSpec(
+        "autoscaler without metrics", _autoscaling(), "spec.autoscaling.metrics", "at least 1"
+    ),
+    RefusedSpec(
+        "repeated metric",
+        _autoscaling("CPU", "CPU"),
+        "spec.autoscaling.metrics",
+        "Duplicate value",
+    ),
+    RefusedSpec(
+        "CPU metric without request",
+        _autoscaling("CPU", cpu=None),
+        "spec.autoscaling",
+        "request or limit of cpu",
+    ),
+    RefusedSpec(
+        "memory metric without request",
+        _autoscaling("Memory"),
+        "spec.autoscaling",
+        "request or limit of memory",
+    ),
+)
+
+PODS: Final = (
+    RefusedSpec(
+        "hostPath", _volume(hostPath={"path": "/"}), f"{_POD_SPEC}.volumes[0].hostPath", _SOURCES
+    ),
+    RefusedSpec("volume of nothing", _volume(), f"{_POD_SPEC}.volumes[0]", _SOURCES),
+    RefusedSpec(
+        "volume of two kinds",
+        _volume(emptyDir={}, configMap={"name": "a"}),
+        f"{_POD_SPEC}.volumes[0]",
+        _SOURCES,
+    ),
+    RefusedSpec(
+        "mount of no volume",
+        _pod(volumeMounts=[{"name": "absent", "mountPath": "/data"}]),
+        f"{_POD_SPEC}.volumeMounts",
+        "name of an entry of volumes",
+    ),
+    RefusedSpec(
+        "relative mount",
+        _pod(
+            volumes=[{"name": "extra", "emptyDir": {}}],
+            volumeMounts=[{"name": "extra", "mountPath": "data"}],
+        ),
+        f"{_POD_SPEC}.volumeMounts[0].mountPath",
+        "should match",
+    ),
+    RefusedSpec(
+        "toleration without key",
+        _pod(tolerations=[{"effect": "NoSchedule"}]),
+        f"{_POD_SPEC}.tolerations[0].key",
+        "operator Exists",
+    ),
+    RefusedSpec(
+        "label of the operator",
+        _spec(podTemplate={"metadata": {"labels": {"app.kubernetes.io/name": "mine"}}}),
+        "spec.podTemplate.metadata.labels",
+        "must not begin with app.kubernetes.io/",
+    ),
+    RefusedSpec(
+        "label that is none",
+        _spec(podTemplate={"metadata": {"labels": {"team": "a b"}}}),
+        "spec.podTemplate.metadata.labels.team",
+        "should match",
+    ),
+    RefusedSpec(
+        "label key that is none",
+        _pod(nodeSelector={"a zone": "x"}),
+        f"{_POD_SPEC}.nodeSelector",
+        "letters, digits, - _ and .",
+    ),
+    RefusedSpec(
+        "affinity without values",
+        _pod(
+            affinity={
+                "nodeAffinity": {
+                    "requiredDuringSchedulingIgnoredDuringExecution": {
+                        "nodeSelectorTerms": [
+                            {"matchExpressions": [{"key": "zone", "operator": "In"}]}
+                        ]
+                    }
+                }
+            }
+        ),
+        f"{_POD_SPEC}.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution"
+        ".nodeSelectorTerms[0].matchExpressions[0].values",
+        "at least one with In",
+    ),
+)
+
+SURROUNDINGS: Final = (
+    RefusedSpec(
+        "unknown kind of Service",
+        _spec(service={"type": "ExternalName"}),
+        "spec.service.type",
+        '"NodePort"',
+    ),
+    RefusedSpec("port 0", _spec(service={"port": 0}), "spec.service.port", "or equal to 1"),
+    RefusedSpec(
+        "port 70000", _spec(service={"port": 70000}), "spec.service.port", "or equal to 65535"
+    ),
+    RefusedSpec(
+        "unknown strategy",
+        _spec(rollout={"strategy": "Rolling"}),
+        "spec.rollout.strategy",
+        '"BlueGreen"',
+    ),
+    RefusedSpec(
+        "no time at all",
+        _spec(rollout={"progressDeadlineSeconds": 0}),
+        "spec.rollout.progressDeadlineSeconds",
+        "or equal to 1",
+    ),
+    RefusedSpec(
+        "more than a day",
+        _spec(rollout={"progressDeadlineSeconds": 86401}),
+        "spec.rollout.progressDeadlineSeconds",
+        "or equal to 86400",
+    ),
+)
+
+NAMES: Final = (
+    RefusedSpec("dot in the name", _spec(), "metadata.name", "DNS label", name="llama-3.1"),
+    RefusedSpec("name of 38", _spec(), "metadata.name", "at most 37", name="a" * 38),
+    RefusedSpec("digit first", _spec(), "metadata.name", "starts with a letter", name="3chat"),
+)
+
+REFUSED: Final = (*MODELS, *SERVERS, *SIZES, *PODS, *SURROUNDINGS, *NAMES)
+
+UNKNOWN_FIELDS: Final = (
+    UnknownField("misspelt field", "spec.replica", _spec(replica=3)),
+    UnknownField("later release's field", "spec.traffic", _spec(traffic={"provider": "Auto"})),
+    UnknownField("host network", f"{_POD_SPEC}.hostNetwork", _pod(hostNetwork=True)),
+    UnknownField("unknown setting", "spec.server.gpus", _server(gpus=2)),
+)
