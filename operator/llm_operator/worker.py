@@ -18,20 +18,21 @@ import structlog
 
 from llm_operator import kinds
 from llm_operator.api.reasons import Reason
-from llm_operator.cluster.cache import Cache
+from llm_operator.cluster.cache import Cache, ResourceKey
 from llm_operator.cluster.client import ClusterClient
 from llm_operator.cluster.errors import (
     ApiError,
+    ClusterUnavailable,
     Conflict,
     Forbidden,
     Invalid,
-    NotFound,
+    NamespaceTerminating,
     NotLeader,
 )
 from llm_operator.conditions import format_time, parse_time
 from llm_operator.observation import Environment, Observation, Refusal
 from llm_operator.plan import Apply, Delete, EventDraft, Plan
-from llm_operator.queue import Key, KeyedQueue, Lane
+from llm_operator.queue import Lane, QueueClosed, WorkQueue
 from llm_operator.reconcile import reconcile
 from llm_operator.telemetry import Telemetry
 
@@ -49,24 +50,29 @@ class Worker:
 
     cache: Cache
     client: ClusterClient
-    queue: KeyedQueue
+    queue: WorkQueue[ResourceKey]
     telemetry: Telemetry
     environment: Callable[[], Environment]
     identity: str
     """Name of this process, as events report it."""
     now: Callable[[], datetime] = utc_now
-    refusals: dict[Key, dict[tuple[kinds.ResourceKind, str], Refusal]] = field(default_factory=dict)
+    refusals: dict[ResourceKey, dict[tuple[kinds.ResourceKind, str], Refusal]] = field(
+        default_factory=dict
+    )
 
     async def run(self) -> None:
         """Serve the queue until cancelled; a key in hand is finished first."""
         while True:
-            key = await self.queue.get()
+            try:
+                key = await self.queue.get()
+            except QueueClosed:
+                return
             try:
                 await asyncio.shield(self._serve(key))
             finally:
                 self.queue.done(key)
 
-    async def _serve(self, key: Key) -> None:
+    async def _serve(self, key: ResourceKey) -> None:
         """Reconcile one key; the one place that turns any failure into a retry."""
         started = time.monotonic()
         log = _LOG.bind(namespace=key.namespace, name=key.name)
@@ -91,17 +97,16 @@ class Worker:
                 log.info("Reconciled", **_summary(plan), seconds=_since(started))
         self.telemetry.reconciled(result, time.monotonic() - started)
 
-    def _retry(self, key: Key, error: ApiError) -> None:
-        """Queue the key again: at once for a lost race, as told for a busy server, else later."""
-        delay = getattr(error, "retry_after_seconds", None)
+    def _retry(self, key: ResourceKey, error: ApiError) -> None:
+        """Queue the key again: at once after a lost race, else with back-off, as told."""
         if isinstance(error, Conflict):
             self.queue.add(key, Lane.EDIT)
-        elif delay:
-            self.queue.add_after(key, delay)
+        elif isinstance(error, ClusterUnavailable):
+            self.queue.retry(key, error.retry_after_seconds or 0)
         else:
             self.queue.retry(key)
 
-    async def _reconcile(self, key: Key) -> Plan | None:
+    async def _reconcile(self, key: ResourceKey) -> Plan | None:
         observation = self.observe(key)
         if observation is None:
             self.refusals.pop(key, None)
@@ -114,22 +119,22 @@ class Worker:
             self.queue.add_after(key, max(0.0, (plan.wake_at - self.now()).total_seconds()))
         return plan
 
-    def observe(self, key: Key) -> Observation | None:
+    def observe(self, key: ResourceKey) -> Observation | None:
         """Gather all that the cache holds about one resource; None when it is gone or going."""
-        resource = self.cache.get(kinds.LLM_DEPLOYMENT, key.namespace, key.name)
+        resource = self.cache.resource(key)
         if resource is None or "deletionTimestamp" in resource["metadata"]:
             return None
         standing = self._standing_refusals(key, resource)
         return Observation(
             resource=resource,
-            children=self.cache.children(key.namespace, key.name, resource["metadata"]["uid"]),
-            pods=self.cache.pods(key.namespace, key.name),
-            endpoint_slices=self.cache.endpoint_slices(key.namespace, key.name),
+            children=self.cache.children(key),
+            pods=self.cache.pods(key),
+            endpoint_slices=self.cache.endpoint_slices(key),
             refusals=tuple(standing.values()),
         )
 
     def _standing_refusals(
-        self, key: Key, resource: Mapping[str, Any]
+        self, key: ResourceKey, resource: Mapping[str, Any]
     ) -> dict[tuple[kinds.ResourceKind, str], Refusal]:
         """Drop refusals of another generation: what was refused may have been corrected."""
         standing = self.refusals.get(key, {})
@@ -139,12 +144,12 @@ class Worker:
             return {}
         return standing
 
-    async def _perform(self, key: Key, observation: Observation, plan: Plan) -> None:
+    async def _perform(self, key: ResourceKey, observation: Observation, plan: Plan) -> None:
         resource = observation.resource
         for apply in plan.revisions:
             await self._apply(key, resource, apply)
         if plan.status is not None:
-            answer = await self.client.replace_status(
+            answer = await self.client.patch_status(
                 kinds.LLM_DEPLOYMENT, {**resource, "status": plan.status}
             )
             self.cache.put(kinds.LLM_DEPLOYMENT, answer)
@@ -155,13 +160,13 @@ class Worker:
         for draft in plan.events:
             await self._post_event(resource, draft)
 
-    async def _apply(self, key: Key, resource: Mapping[str, Any], apply: Apply) -> None:
+    async def _apply(self, key: ResourceKey, resource: Mapping[str, Any], apply: Apply) -> None:
         """Apply one child; a refusal is remembered, and the rest goes on."""
         manifest = _with_uid(apply)
         try:
-            applied = await self.client.apply(
-                apply.kind, manifest, force=apply.uid is not None
-            )
+            applied = await self.client.apply(apply.kind, manifest, force=apply.uid is not None)
+        except NamespaceTerminating:
+            return  # everything in it goes, the resource too
         except (Conflict, Invalid, Forbidden) as error:
             if apply.uid is not None and isinstance(error, Conflict):
                 raise
@@ -169,14 +174,13 @@ class Worker:
             return
         if apply.uid is None and not applied.created and _was_foreign(applied.object, resource):
             await self.client.apply(apply.kind, _nothing_of(manifest), force=False)
-            error = Conflict(f'{apply.kind.kind} "{apply.name}" exists and was made by someone else')
-            self._remember(key, resource, apply, error)
+            self._remember(key, resource, apply, Conflict("it was made by someone else"))
             return
         self.refusals.get(key, {}).pop((apply.kind, apply.name), None)
         self.cache.put(apply.kind, applied.object)
 
     def _remember(
-        self, key: Key, resource: Mapping[str, Any], apply: Apply, error: ApiError
+        self, key: ResourceKey, resource: Mapping[str, Any], apply: Apply, error: ApiError
     ) -> None:
         reason = _refusal_reason(error)
         message = f'{apply.kind.kind} "{apply.name}": {error}'
@@ -191,16 +195,17 @@ class Worker:
         self.refusals.setdefault(key, {})[apply.kind, apply.name] = refusal
         self.queue.add(key, Lane.EDIT)
 
-    async def _delete(self, key: Key, delete: Delete) -> None:
+    async def _delete(self, key: ResourceKey, delete: Delete) -> None:
         try:
-            await self.client.delete(delete.kind, key.namespace, delete.name, uid=delete.uid)
-        except (NotFound, Conflict):
-            return  # gone, or already another object: the watch brings the news
+            await self.client.delete(delete.kind, key.namespace, delete.name, delete.uid)
+        except Conflict:
+            return  # already another object: the watch brings the news
 
     async def _post_event(self, resource: Mapping[str, Any], draft: EventDraft) -> None:
         """Post an event; losing one is no reason to fail a pass."""
         try:
-            await self.client.create_event(self._event(resource, draft))
+            namespace = resource["metadata"]["namespace"]
+            await self.client.create_event(namespace, self._event(resource, draft))
         except ApiError as error:
             _LOG.warning("Lost an event", reason=draft.reason.value, error=str(error))
 
