@@ -16,7 +16,7 @@ the API server's encoding.
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import ROUND_UP, Decimal
 from typing import Any, Final
 
@@ -87,36 +87,32 @@ def _map_difference(
 
 def _items_difference(desired: Sequence[Any], live: Any, owned: Fields, path: Path) -> Path | None:
     there: Sequence[Any] = live if isinstance(live, list) else ()
-    claimed: set[str] = set()
+    keys = {element: json.loads(element[2:]) for element in children(owned)}
     for index, item in enumerate(desired):
-        element = next((e for e in children(owned) if _claims(e, item)), None)
+        element = next((e for e, key in keys.items() if _claims(key, item)), None)
         if element is None:
             return (*path, f"i:{index}")
-        claimed.add(element)
-        match = next((other for other in there if _is_item(element, other)), None)
+        key = keys.pop(element)
+        match = next((other for other in there if _is_item(key, other)), None)
         found = _difference(item, match, owned[element], (*path, element))
         if found:
             return found
-    dropped = next((e for e in children(owned) if e not in claimed), None)
+    dropped = next(iter(keys), None)
     return (*path, dropped) if dropped else None
 
 
-def _claims(element: str, item: Any) -> bool:
+def _claims(key: Any, item: Any) -> bool:
     """Whether a desired item has this key; a part of the key that it omits is a default."""
-    return _matches(element, item, lambda keys, name: item.get(name, keys[name]))
+    if isinstance(key, Mapping) and isinstance(item, Mapping):
+        return all(item.get(name, value) == value for name, value in key.items())
+    return bool(key == item)
 
 
-def _is_item(element: str, item: Any) -> bool:
+def _is_item(key: Any, item: Any) -> bool:
     """Whether a live item has exactly this key."""
-    return _matches(element, item, lambda _, name: item.get(name))
-
-
-def _matches(element: str, item: Any, part: Callable[[Mapping[str, Any], str], Any]) -> bool:
-    form, _, value = element.partition(":")
-    keys = json.loads(value)
-    if form == "v":
-        return _same(keys, item)
-    return isinstance(item, Mapping) and all(_same(keys[name], part(keys, name)) for name in keys)
+    if isinstance(key, Mapping) and isinstance(item, Mapping):
+        return all(item.get(name) == value for name, value in key.items())
+    return bool(key == item)
 
 
 def _same(desired: Any, live: Any) -> bool:

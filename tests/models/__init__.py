@@ -1,0 +1,1 @@
+"""Models of the outside world that tests run the product against."""
