@@ -16,6 +16,7 @@ import yaml
 import e2e.cluster
 from e2e import diagnostics
 from e2e.access import api_client
+from e2e.hub_pod import Hub, start_hub, stop_hub
 from e2e.installation import install_operator
 from e2e.manifests import restricted_namespace
 from e2e.story import Cluster, Namespace
@@ -90,6 +91,14 @@ def module_namespace(cluster: Cluster) -> Iterator[Namespace]:
     """A namespace that the tests of a module share."""
     with _fresh_namespace(cluster) as namespace:
         yield namespace
+
+
+@pytest.fixture(scope="session")
+def hub(cluster: Cluster) -> Iterator[Hub]:
+    """The small Hub in a pod: a public, a private and a failing repository."""
+    hub = start_hub(cluster)
+    yield hub
+    stop_hub(cluster)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -12,6 +12,7 @@ RELEASE = "llm-operator"
 OPERATOR_NAMESPACE = "llm-operator-system"
 OPERATOR_DEPLOYMENT = "llm-operator"
 OPERATOR_USER = f"system:serviceaccount:{OPERATOR_NAMESPACE}:{OPERATOR_DEPLOYMENT}"
+SERVER_PYTHON = "/opt/llm-server/bin/python3"
 CRDS = f"llmdeployments.{kinds.GROUP}"
 
 
