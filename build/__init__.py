@@ -1,0 +1,1 @@
+"""Programs that run inside the image builds, and only there."""
