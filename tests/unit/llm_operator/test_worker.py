@@ -165,7 +165,7 @@ async def test_a_stable_revision_deleted_by_hand_is_rebuilt_with_its_content() -
 
 
 async def test_a_lost_status_is_recovered_from_what_serves() -> None:
-    """A resource restored without its status keeps serving the revision that its Service selects."""
+    """A resource restored without its status keeps serving what its Service selects."""
     operator = await a_ready_resource()
     stable = operator.status()["stableRevision"]
     operator.api.edit(kinds.LLM_DEPLOYMENT, KEY, lambda obj: obj.pop("status"), "restore", "status")
