@@ -62,6 +62,7 @@ class FieldsHeld(Exception):
 def field_set(obj: Mapping[str, Any]) -> dict[Path, Any]:
     """Return the leaves of an object with their values; an item of a list map is a leaf too."""
     tracked = {name: value for name, value in obj.items() if name not in UNTRACKED}
+    tracked.pop("metadata", None)
     metadata = obj.get("metadata", {})
     told = {k: v for k, v in metadata.items() if k not in UNTRACKED_METADATA}
     tracked |= {"metadata": told} if told else {}

@@ -242,7 +242,7 @@ async def test_an_account_that_existed_before_is_given_back() -> None:
 
     account = operator.api.find(kinds.SERVICE_ACCOUNT, *KEY)
     assert account is not None
-    assert "ownerReferences" not in account["metadata"]
+    assert not account["metadata"].get("ownerReferences")
     assert "automountServiceAccountToken" not in account
     assert operator.condition("Conflict") == ("True", "ForeignObject")
 
