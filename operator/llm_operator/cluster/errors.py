@@ -3,6 +3,7 @@
     ApiError                      the API server refused, or could not be asked
     ├── ClusterUnavailable        ask again later: 5xx, 401, 408, 429, 410, network, time-out
     ├── Conflict                  409: somebody else's field, or a precondition that does not hold
+    │                             (422 when the UID of an apply is not that of the live object)
     ├── NotFound                  404
     ├── Invalid                   the request itself is wrong: 400, 413, 415, 422
     └── Forbidden                 403: roles, quota, admission
@@ -87,22 +88,33 @@ class NotLeader(Exception):
     """This replica does not hold the lease surely enough to write."""
 
 
+_FINAL: Final[Mapping[int, type[ApiError]]] = {
+    400: Invalid,
+    403: Forbidden,
+    404: NotFound,
+    405: Invalid,
+    406: Invalid,
+    413: Invalid,
+    415: Invalid,
+    422: Invalid,
+}
+"""Statuses that repeating the request does not change."""
+
+
 def error_from_answer(status: int, body: bytes, retry_after: str | None) -> ApiError:
     """Translate an unsuccessful answer; ``body`` is a ``Status`` object or free text."""
     answer = _parse_status(body)
     message = str(answer.get("message") or answer.get("reason") or f"HTTP {status}")
     message = message[:_MESSAGE_LIMIT]
     match status:
-        case 404:
-            return NotFound(message, status)
         case 409:
             return Conflict(message, status, _field_conflicts(answer))
+        case 422 if _concerns_uid(answer):
+            return Conflict(message, status)
         case 403 if _is_terminating(answer):
             return NamespaceTerminating(message, status)
-        case 403:
-            return Forbidden(message, status)
-        case 400 | 405 | 406 | 413 | 415 | 422:
-            return Invalid(message, status)
+        case _ if status in _FINAL:
+            return _FINAL[status](message, status)
     return ClusterUnavailable(message, status, _seconds(retry_after))
 
 
@@ -134,6 +146,10 @@ def _field_conflicts(answer: Mapping[str, Any]) -> tuple[FieldConflict, ...]:
 
 def _is_terminating(answer: Mapping[str, Any]) -> bool:
     return any(cause.get("reason") == "NamespaceTerminating" for cause in _causes(answer))
+
+
+def _concerns_uid(answer: Mapping[str, Any]) -> bool:
+    return any(cause.get("field") == "metadata.uid" for cause in _causes(answer))
 
 
 def _seconds(retry_after: str | None) -> float | None:

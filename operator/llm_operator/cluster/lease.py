@@ -1,198 +1,271 @@
-"""Which replica may write: leader election by a ``coordination.k8s.io/Lease``, with fencing.
+"""Leader election over a ``coordination.k8s.io`` Lease.
 
-Rules (after client-go's, which the package's asynchronous elector breaks by surviving an error
-while it renews): a candidate takes the Lease when it is free, or when it has not seen it change
-for ``duration``, by its own monotonic clock and never by the timestamps of others. A leader renews
-every ``retry`` seconds; any failure is a failed renewal, and after ``renew_deadline`` without one
-leadership is lost for good: the process ends. ``is_leader`` closes the gate before each write
-earlier than a standby can take over, by the length of one request. The term is the Lease's
-``leaseTransitions``; it rises with each change of hands.
+A candidate may take the lease when its holder gave it up, or when the candidate has not seen it
+change for the lease's whole duration on its own monotonic clock; no clock is ever compared with
+another machine's. The holder counts from the moment it *sent* its last successful renewal, so its
+own deadline always passes before anybody else's wait. Every write carries the resourceVersion that
+was read; of two candidates one gets a conflict.
+
+``is_leader`` is the gate of all writes: it closes a request time-out before the lease can end, so
+that a request in flight ends in time as well. When no renewal succeeds until the renew deadline,
+leadership is over and the process must end; whoever still believes otherwise is fenced by the gate
+and by the resourceVersion of every status write.
 """
 
 import asyncio
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol
 
 import structlog
 
 from llm_operator import kinds
-from llm_operator.cluster.errors import ApiError, NotFound
+from llm_operator.cluster.errors import ApiError, Conflict, NotFound
 
-_LOG: Final = structlog.get_logger("llm_operator.lease")
-_JITTER: Final = 0.2
+Object = dict[str, Any]
 
-
-class LeaseClient(Protocol):
-    """The three verbs on Leases; a replacement is refused unless the Lease is as it was read."""
-
-    async def read_lease(self, namespace: str, name: str) -> dict[str, Any]:
-        """Return the Lease, or raise NotFound."""
-        ...
-
-    async def create_lease(self, namespace: str, lease: Mapping[str, Any]) -> dict[str, Any]:
-        """Create the Lease, or raise Conflict."""
-        ...
-
-    async def replace_lease(self, namespace: str, lease: Mapping[str, Any]) -> dict[str, Any]:
-        """Replace the Lease, or raise Conflict."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class LeaseTerms:
-    """Which Lease, held by whom, for how long; all in seconds."""
-
-    namespace: str
-    name: str
-    holder: str
-    duration: float = 15.0
-    renew_deadline: float = 10.0
-    retry: float = 2.0
-    request_timeout: float = 8.0
-    """Longest request that a leader may still have in flight when the gate closes."""
-
-    def __post_init__(self) -> None:
-        """Refuse terms under which two replicas could write at once."""
-        if not self.retry < self.renew_deadline < self.duration:
-            msg = "a Lease needs retry < renew deadline < duration, in seconds"
-            raise ValueError(msg)
+_JITTER: Final = 1.2
+_log = structlog.stdlib.get_logger(__name__)
 
 
 class LeadershipLost(Exception):
-    """The Lease could not be renewed in time, or is in other hands."""
+    """The lease is somebody else's, or could not be renewed in time; the process must end."""
 
 
-@dataclass(slots=True)
+class LeaseStore(Protocol):
+    """What the elector needs of the client; every call may raise ``ApiError``."""
+
+    async def read_lease(self, namespace: str, name: str) -> Object:
+        """Return the Lease."""
+
+    async def create_lease(self, namespace: str, lease: Mapping[str, Any]) -> Object:
+        """Create it; Conflict when it exists."""
+
+    async def replace_lease(self, namespace: str, lease: Mapping[str, Any]) -> Object:
+        """Replace it; Conflict when it is no longer at its resourceVersion."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseTiming:
+    """All in seconds; ``duration > renew_deadline > retry`` and ``duration > request_timeout``."""
+
+    duration: float = 15.0
+    """For how long a renewal holds."""
+    renew_deadline: float = 10.0
+    """How long the holder tries to renew before it gives up."""
+    retry: float = 2.0
+    """Between two attempts, times a jitter of up to 1.2."""
+    request_timeout: float = 8.0
+    """The longest that a write, once sent, can take to be refused or done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Which Lease is contended for, and by whom."""
+
+    namespace: str
+    name: str
+    identity: str
+    """Unique per process, not per pod: a restarted container is another candidate."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sighting:
+    lease: Object
+    since: float
+    """When this resourceVersion was first seen, on our clock."""
+
+
 class Elector:
-    """One candidate for leadership."""
+    """One process's part in the election."""
 
-    client: LeaseClient
-    terms: LeaseTerms
-    clock: Callable[[], float]
-    """Monotonic, in seconds."""
-    now: Callable[[], datetime]
-    """Wall clock, for what the Lease shows to people."""
-    rng: random.Random
-    sleep: Callable[[float], Any] = asyncio.sleep
-    on_elected: Callable[[], None] = lambda: None
-    term: int = 0
-    _renewed_at: float | None = field(default=None, init=False)
-    _seen_version: str = field(default="", init=False)
-    _seen_at: float = field(default=0.0, init=False)
+    def __init__(
+        self,
+        store: LeaseStore,
+        candidate: Candidate,
+        timing: LeaseTiming,
+        wall_clock: Callable[[], datetime],
+        rng: random.Random,
+    ) -> None:
+        self._store = store
+        self._candidate = candidate
+        self._timing = timing
+        self._wall_clock = wall_clock
+        self._rng = rng
+        self._clock = asyncio.get_running_loop().time
+        self._seen: _Sighting | None = None
+        self._renewed_at: float | None = None
+        self.elected = asyncio.Event()
+        """Set for good once the lease has been won."""
 
     def is_leader(self) -> bool:
-        """Whether a write that starts now ends before another replica can take over."""
+        """Whether a write sent now is sure to end within the lease."""
         if self._renewed_at is None:
             return False
-        held_until = self._renewed_at + self.terms.duration
-        return self.clock() + self.terms.request_timeout <= held_until
+        ends = self._renewed_at + self._timing.duration
+        return self._clock() + self._timing.request_timeout < ends
+
+    @property
+    def term(self) -> int:
+        """How often the lease has changed hands, as last seen: rises with every new leader."""
+        return int(_spec(self._seen.lease).get("leaseTransitions") or 0) if self._seen else 0
+
+    @property
+    def seconds_since_renewal(self) -> float | None:
+        """The age of the last successful renewal; None before the election is won."""
+        return None if self._renewed_at is None else self._clock() - self._renewed_at
 
     async def run(self) -> None:
-        """Become leader, and stay it until cancelled.
+        """Contend for the lease, then keep it; does not return.
 
         Raises:
-            LeadershipLost: the process must end; another may lead already.
+            LeadershipLost: it was ours and is not any more.
         """
-        await self._acquire()
-        _LOG.info("Became leader", holder=self.terms.holder, term=self.term)
-        self.on_elected()
-        await self._hold()
+        await self._win()
+        _log.info("lease.acquired", identity=self._candidate.identity, term=self.term)
+        self.elected.set()
+        while True:
+            await asyncio.sleep(min(self._pause(), self._seconds_to_deadline()))
+            await self._attempt(self._renew)
+
+    async def _win(self) -> None:
+        while True:
+            if await self._attempt(self._acquire):
+                return
+            await asyncio.sleep(self._seconds_to_next_attempt())
 
     async def release(self) -> None:
-        """Give the Lease back, so that a standby need not wait for its end."""
-        if self._renewed_at is None:
+        """Give the lease up at once, so that a standby need not wait for its end."""
+        held, self._renewed_at = self._renewed_at is not None, None
+        if not held or self._seen is None:
             return
-        self._renewed_at = None
+        spec = {"holderIdentity": "", "leaseDurationSeconds": 1}
         try:
-            lease = await self.client.read_lease(self.terms.namespace, self.terms.name)
-            if lease["spec"].get("holderIdentity") == self.terms.holder:
-                lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
-                await self.client.replace_lease(self.terms.namespace, lease)
-        except (ApiError, TimeoutError) as error:
-            _LOG.warning("Kept the lease to its end", error=str(error))
+            await self._replace(self._seen.lease, spec)
+        except ApiError as error:
+            _log.warning("lease.release_failed", error=error.message)
 
-    async def _acquire(self) -> None:
-        while True:
-            try:
-                if await self._try_to_take():
-                    return
-            except Exception as error:  # noqa: BLE001 - whatever fails, try again
-                _LOG.warning("Cannot read or take the lease", error=str(error))
-            await self.sleep(self.terms.retry * (1 + _JITTER * self.rng.random()))
-
-    async def _hold(self) -> None:
-        while True:
-            await self.sleep(self.terms.retry)
-            if self._renewed_at is None:
-                raise LeadershipLost("the lease was released")
-            left = self._renewed_at + self.terms.renew_deadline - self.clock()
-            if left <= 0:
-                self._renewed_at = None
-                raise LeadershipLost("the lease could not be renewed in time")
-            try:
-                async with asyncio.timeout(left):
-                    await self._renew()
-            except LeadershipLost:
-                self._renewed_at = None
-                raise
-            except Exception as error:  # noqa: BLE001 - any failure is a failed renewal
-                _LOG.warning("Failed to renew the lease", error=str(error), seconds_left=left)
-
-    async def _try_to_take(self) -> bool:
-        started = self.clock()
+    async def _attempt(self, step: Callable[[], Any]) -> bool:
+        """Make one attempt; any failure but a lost lease just counts as none."""
+        seconds = self._seconds_to_deadline()
+        if seconds <= 0:
+            raise LeadershipLost("the lease could not be renewed in time")
         try:
-            lease = await self.client.read_lease(self.terms.namespace, self.terms.name)
-        except NotFound:
-            await self.client.create_lease(self.terms.namespace, self._lease(term=0))
-            return self._took(started, term=0)
-        if not self._is_free(lease):
+            async with asyncio.timeout(seconds):
+                return bool(await step())
+        except LeadershipLost:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, the lease was not renewed
+            _log.warning("lease.attempt_failed", error=str(error) or type(error).__name__)
             return False
-        term = int(lease["spec"].get("leaseTransitions") or 0) + 1
-        lease["spec"] = self._lease(term)["spec"]
-        await self.client.replace_lease(self.terms.namespace, lease)
-        return self._took(started, term)
 
-    def _is_free(self, lease: Mapping[str, Any]) -> bool:
-        spec = lease.get("spec") or {}
-        if spec.get("holderIdentity") in (None, ""):
-            return True
-        version = lease["metadata"]["resourceVersion"]
-        if version != self._seen_version:
-            self._seen_version, self._seen_at = version, self.clock()
-        held_seconds = max(self.terms.duration, float(spec.get("leaseDurationSeconds") or 0))
-        return self.clock() - self._seen_at >= held_seconds
+    async def _acquire(self) -> bool:
+        started = self._clock()
+        try:
+            lease = await self._read()
+        except NotFound:
+            return await self._create(started)
+        holder = _spec(lease).get("holderIdentity")
+        free = holder in (None, "", self._candidate.identity)
+        if not free and self._seconds_to_expiry() > 0:
+            return False
+        return await self._take(lease, started)
 
-    def _took(self, started: float, term: int) -> bool:
-        """Count the Lease from before the request: its answer may have been slow."""
-        self._renewed_at, self.term = started, term
-        return True
-
-    async def _renew(self) -> None:
-        started = self.clock()
-        lease = await self.client.read_lease(self.terms.namespace, self.terms.name)
-        if lease["spec"].get("holderIdentity") != self.terms.holder:
-            raise LeadershipLost(f"the lease is held by {lease['spec'].get('holderIdentity')}")
-        lease["spec"]["renewTime"] = self._micro_time()
-        await self.client.replace_lease(self.terms.namespace, lease)
-        self._renewed_at = started
-
-    def _lease(self, term: int) -> dict[str, Any]:
-        moment = self._micro_time()
-        return {
+    async def _create(self, started: float) -> bool:
+        metadata = {"name": self._candidate.name, "namespace": self._candidate.namespace}
+        lease = {
             "apiVersion": kinds.LEASE.api_version,
             "kind": kinds.LEASE.kind,
-            "metadata": {"name": self.terms.name, "namespace": self.terms.namespace},
-            "spec": {
-                "holderIdentity": self.terms.holder,
-                "leaseDurationSeconds": max(1, round(self.terms.duration)),
-                "acquireTime": moment,
-                "renewTime": moment,
-                "leaseTransitions": term,
-            },
+            "metadata": metadata,
+            "spec": {**self._holding(), "acquireTime": self._now(), "leaseTransitions": 0},
+        }
+        try:
+            created = await self._store.create_lease(self._candidate.namespace, lease)
+        except Conflict:
+            return False
+        self._won(created, started)
+        return True
+
+    async def _take(self, lease: Object, started: float) -> bool:
+        transitions = int(_spec(lease).get("leaseTransitions") or 0) + 1
+        taken = {"acquireTime": self._now(), "leaseTransitions": transitions}
+        try:
+            self._won(await self._replace(lease, {**self._holding(), **taken}), started)
+        except Conflict:
+            return False
+        return True
+
+    async def _renew(self) -> bool:
+        started = self._clock()
+        if self._seen is None:
+            raise LeadershipLost("there is no lease to renew")
+        try:
+            self._won(await self._replace(self._seen.lease, self._holding()), started)
+        except Conflict:
+            return await self._renew_changed(started)
+        except NotFound as error:
+            raise LeadershipLost("the lease was deleted") from error
+        return True
+
+    async def _renew_changed(self, started: float) -> bool:
+        """Renew a lease that changed under our hands: by us, unheard, or by somebody else."""
+        lease = await self._read()
+        holder = _spec(lease).get("holderIdentity")
+        if holder != self._candidate.identity:
+            raise LeadershipLost(f"the lease is held by {holder!r}")
+        self._won(await self._replace(lease, self._holding()), started)
+        return True
+
+    async def _read(self) -> Object:
+        lease = await self._store.read_lease(self._candidate.namespace, self._candidate.name)
+        self._see(lease)
+        return lease
+
+    async def _replace(self, lease: Object, spec: Mapping[str, Any]) -> Object:
+        changed = {**lease, "spec": {**_spec(lease), **spec}}
+        return await self._store.replace_lease(self._candidate.namespace, changed)
+
+    def _won(self, lease: Object, started: float) -> None:
+        self._see(lease)
+        self._renewed_at = started
+
+    def _see(self, lease: Object) -> None:
+        version = lease["metadata"]["resourceVersion"]
+        if self._seen is None or self._seen.lease["metadata"]["resourceVersion"] != version:
+            self._seen = _Sighting(lease, self._clock())
+
+    def _holding(self) -> dict[str, Any]:
+        return {
+            "holderIdentity": self._candidate.identity,
+            "leaseDurationSeconds": int(self._timing.duration),
+            "renewTime": self._now(),
         }
 
-    def _micro_time(self) -> str:
-        return self.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    def _now(self) -> str:
+        return self._wall_clock().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+    def _seconds_to_deadline(self) -> float:
+        """How long the holder may go on trying to renew."""
+        since = self._clock() if self._renewed_at is None else self._renewed_at
+        return since + self._timing.renew_deadline - self._clock()
+
+    def _seconds_to_expiry(self) -> float:
+        """How long the lease seen last may still be held by its holder."""
+        if self._seen is None:
+            return 0.0
+        duration = _spec(self._seen.lease).get("leaseDurationSeconds") or self._timing.duration
+        return self._seen.since + float(duration) - self._clock()
+
+    def _seconds_to_next_attempt(self) -> float:
+        """The usual pause, or less if the lease ends before."""
+        remaining = self._seconds_to_expiry()
+        return min(self._pause(), remaining) if remaining > 0 else self._pause()
+
+    def _pause(self) -> float:
+        return self._timing.retry * self._rng.uniform(1.0, _JITTER)
+
+
+def _spec(lease: Mapping[str, Any]) -> Mapping[str, Any]:
+    return lease.get("spec") or {}

@@ -111,7 +111,7 @@ def test_a_leader_that_keeps_renewing_leads_without_a_gap() -> None:
         elector = _elector(Link(LeaseModel()), "a")
         task = asyncio.create_task(elector.run())
         await elector.elected.wait()
-        for _ in range(3600):
+        for _ in range(1200):
             await asyncio.sleep(0.1)
             assert elector.is_leader()
         await _cancel(task)
@@ -137,7 +137,7 @@ def test_a_killed_leader_is_replaced_within_18_seconds() -> None:
         await _cancel(standby)
         return loop.time() - killed_at
 
-    assert all(12 < virtual_time.run(story(seed)) < 18 for seed in range(50))
+    assert all(12 < virtual_time.run(story(seed)) < 18 for seed in range(20))
 
 
 def test_a_released_lease_is_taken_over_within_3_seconds() -> None:
@@ -263,7 +263,7 @@ faults = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(faults, st.integers(0, 2**16))
 def test_never_are_two_candidates_leaders(
     story_of_faults: list[tuple[float, int, str]], seed: int
@@ -286,7 +286,7 @@ def test_never_are_two_candidates_leaders(
                         others = writing_until[:n] + writing_until[n + 1 :]
                         assert all(until <= now for until in others)
                         writing_until[n] = now + TIMING.request_timeout
-                await asyncio.sleep(0.25)
+                await asyncio.sleep(0.5)
 
         watcher = asyncio.create_task(watch())
         for pause, n, fault in story_of_faults:
