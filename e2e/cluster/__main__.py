@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -59,9 +60,7 @@ def down(name: Name = DEFAULT_NAME) -> None:
 @app.command("images")
 def build_images(
     name: Name = DEFAULT_NAME,
-    only: Annotated[
-        str, typer.Option(help=f"one of {', '.join(RECIPES)}; all if not given")
-    ] = "",
+    only: Annotated[str, typer.Option(help=f"one of {', '.join(RECIPES)}; all if not given")] = "",
 ) -> None:
     """Build the images that changed, push them, and print every reference."""
     cluster = Cluster.existing(name)
@@ -77,6 +76,13 @@ def load(sources: list[str], name: Name = DEFAULT_NAME) -> None:
     cluster = Cluster.existing(name)
     for source in sources:
         typer.echo(push_local(cluster, source))
+
+
+@app.command()
+def diagnose(directory: Path, name: Name = DEFAULT_NAME) -> None:
+    """Write events, descriptions and logs of the cluster into a directory."""
+    Cluster.existing(name).diagnose(directory)
+    typer.echo(f"written to {directory}")
 
 
 @app.command("exec", context_settings={"ignore_unknown_options": True})

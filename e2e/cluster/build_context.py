@@ -56,7 +56,7 @@ def context_key(root: Path, dockerfile: Path, args: dict[str, str]) -> str:
     """Name the image that these inputs make: Dockerfile, build arguments, every named file."""
     text = dockerfile.read_text()
     sources = sources_of(text)
-    parts: list[str | bytes | Path] = [text, *(f"{k}={v}" for k, v in sorted(args.items()))]
+    parts: list[str | Path] = [text, *(f"{k}={v}" for k, v in sorted(args.items()))]
     for source in (*sources.copied, *sources.bound):
         parts += [source, root / source]
     return key_of(parts)
@@ -76,7 +76,9 @@ def stage(root: Path, dockerfile: Path, target: Path) -> None:
 
 def _instructions(dockerfile: str) -> list[str]:
     joined = _CONTINUED.sub(" ", dockerfile)
-    return [line.strip() for line in joined.splitlines() if line.strip() and line.lstrip()[0] != "#"]
+    return [
+        line.strip() for line in joined.splitlines() if line.strip() and line.lstrip()[0] != "#"
+    ]
 
 
 def _copied(rest: str) -> list[str]:
@@ -90,10 +92,14 @@ def _copied(rest: str) -> list[str]:
 def _bound(rest: str) -> list[str]:
     found = []
     for mount in re.findall(r"--mount=(\S+)", rest):
-        options = dict(option.partition("=")[::2] for option in mount.split(","))
+        options = {key: value for key, _, value in _pairs(mount)}
         if options.get("type") == "bind" and "from" not in options:
             found.append(_clean(options.get("source", options.get("src", "."))))
     return found
+
+
+def _pairs(mount: str) -> list[tuple[str, str, str]]:
+    return [option.partition("=") for option in mount.split(",")]
 
 
 def _clean(source: str) -> str:

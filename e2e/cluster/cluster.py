@@ -14,6 +14,7 @@ from typing import IO, Any
 from e2e.cluster import audit, commands
 from e2e.cluster.audit import AuditMark
 from e2e.cluster.commands import Outcome
+from e2e.cluster.diagnose import diagnose
 from e2e.cluster.docker_engine import DockerEngine
 from e2e.cluster.engine import ContainerTool, Engine
 from e2e.cluster.paths import DEFAULT_NAME, ClusterFiles
@@ -22,7 +23,7 @@ from e2e.cluster.podman_engine import PodmanEngine
 _FIELD_MANAGER = "e2e"
 
 
-class ClusterMissing(LookupError):  # noqa: N818 - reads as what happened
+class ClusterMissing(LookupError):
     """There is no complete cluster of this name."""
 
 
@@ -157,6 +158,10 @@ class Cluster:
     def remove_accelerator(self, resource_name: str) -> None:
         """Take back what `fake_accelerator` offered."""
         self._patch_resources({resource_name: None})
+
+    def diagnose(self, directory: Path) -> None:
+        """Write what one needs to understand a failure below `directory`."""
+        diagnose(self, directory)
 
     def _patch_resources(self, resources: Mapping[str, str | None]) -> None:
         patch = {"status": {"capacity": resources, "allocatable": resources}}

@@ -32,7 +32,7 @@ class Outcome:
         return self.returncode == 0
 
 
-class CommandFailed(RuntimeError):  # noqa: N818 - reads as what happened
+class CommandFailed(RuntimeError):
     """A command that had to succeed exited with another status than 0."""
 
     def __init__(self, outcome: Outcome) -> None:
@@ -42,7 +42,7 @@ class CommandFailed(RuntimeError):  # noqa: N818 - reads as what happened
         super().__init__("\n  ".join(lines))
 
 
-class CommandTimeout(RuntimeError):  # noqa: N818 - reads as what happened
+class CommandTimeout(RuntimeError):
     """A command was killed because it ran longer than it was given."""
 
     def __init__(self, argv: tuple[str, ...], timeout_seconds: float) -> None:

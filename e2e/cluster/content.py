@@ -15,8 +15,8 @@ from e2e.cluster.paths import cache_root
 _KEY_CHARACTERS = 16
 
 
-def key_of(parts: Iterable[str | bytes | Path]) -> str:
-    """Return 16 hexadecimal digits that name `parts`: texts, bytes, and files or trees by path.
+def key_of(parts: Iterable[str | Path]) -> str:
+    """Return 16 hexadecimal digits that name `parts`: texts, and files or trees by path.
 
     Of a tree, the relative names, the executable bits and the contents count.
     """
@@ -28,11 +28,9 @@ def key_of(parts: Iterable[str | bytes | Path]) -> str:
     return digest.hexdigest()[:_KEY_CHARACTERS]
 
 
-def _chunks(part: str | bytes | Path) -> Iterator[bytes]:
+def _chunks(part: str | Path) -> Iterator[bytes]:
     if isinstance(part, str):
         yield part.encode()
-    elif isinstance(part, bytes):
-        yield part
     else:
         for path in files_under(part):
             yield str(path.relative_to(part)).encode()

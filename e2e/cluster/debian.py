@@ -55,7 +55,9 @@ def _import(command: list[str], reference: str) -> None:
         _remove(reference)
         raise CommandFailed(Outcome(tuple(command), bootstrap.returncode, "", said, 0))
     if imported.returncode != 0:
-        raise CommandFailed(Outcome(("podman", "import"), imported.returncode, "", imported.stderr, 0))
+        raise CommandFailed(
+            Outcome(("podman", "import"), imported.returncode, "", imported.stderr, 0)
+        )
 
 
 def _remove(reference: str) -> None:

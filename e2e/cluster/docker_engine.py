@@ -30,19 +30,19 @@ class DockerEngine:
         """None: those of PATH."""
         return None
 
-    def prefix(self, name: str) -> list[str]:
+    def prefix(self, _name: str, /) -> list[str]:
         """Nothing: the cluster's ports are the machine's."""
         return []
 
-    def environment(self, name: str) -> dict[str, str]:
+    def environment(self, _name: str, /) -> dict[str, str]:
         """The user's own, with kind held to Docker."""
         return {**os.environ, "KIND_EXPERIMENTAL_PROVIDER": "docker"}
 
-    def prepare(self, name: str) -> list[str]:
+    def prepare(self, _name: str, /) -> list[str]:
         """Nothing: kind makes its network and pulls its node image."""
         return []
 
-    def start_registry(self, name: str) -> str:
+    def start_registry(self, name: str, /) -> str:
         """Run a registry on kind's network, published on the loopback only."""
         container = _registry_container(name)
         if not attempt("docker", "inspect", container).ok:
@@ -55,11 +55,11 @@ class DockerEngine:
         run("docker", "start", container)
         return f"http://{container}:5000"
 
-    def clear(self, name: str) -> None:
+    def clear(self, name: str, /) -> None:
         """Remove the registry's container; its volume stays as a cache."""
         attempt("docker", "rm", "--force", _registry_container(name))
 
-    def leftovers(self, name: str) -> list[str]:
+    def leftovers(self, name: str, /) -> list[str]:
         """The node and the registry of this name."""
         label = f"label=io.x-k8s.kind.cluster={name}"
         found = attempt("docker", "ps", "--all", "--quiet", "--filter", label).stdout.split()
@@ -80,7 +80,7 @@ class DockerEngine:
                 env=environment,
             )
 
-    def prune(self, name: str) -> None:
+    def prune(self, name: str, /) -> None:
         """Remove the images that lost their tag; BuildKit bounds its own cache."""
         title = f"label=org.opencontainers.image.title={name}"
         attempt("docker", "image", "prune", "--force", "--filter", title)
@@ -89,7 +89,7 @@ class DockerEngine:
         """Ask the engine's store."""
         return attempt("docker", "image", "inspect", reference).ok
 
-    def push(self, name: str, reference: str) -> None:
+    def push(self, _name: str, reference: str, /) -> None:
         """Push to the registry on the loopback."""
         run("docker", "push", "--quiet", reference, timeout_seconds=900)
 

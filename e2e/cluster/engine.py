@@ -51,35 +51,35 @@ class Engine(Protocol):
         """Directory with kind, kubectl and helm; None if those of PATH are used."""
         ...
 
-    def prefix(self, name: str) -> list[str]:
+    def prefix(self, name: str, /) -> list[str]:
         """Words before each command that talks to the cluster `name`."""
         ...
 
-    def environment(self, name: str) -> dict[str, str]:
+    def environment(self, name: str, /) -> dict[str, str]:
         """Environment of each command that talks to the cluster, KUBECONFIG apart."""
         ...
 
-    def prepare(self, name: str) -> list[str]:
+    def prepare(self, name: str, /) -> list[str]:
         """Make what kind does not, before it creates the cluster; return its further flags."""
         ...
 
-    def start_registry(self, name: str) -> str:
+    def start_registry(self, name: str, /) -> str:
         """Have a registry answer at `REGISTRY`; return its URL as the node reaches it."""
         ...
 
-    def clear(self, name: str) -> None:
+    def clear(self, name: str, /) -> None:
         """Remove what `prepare` and `start_registry` made, complete or not."""
         ...
 
-    def leftovers(self, name: str) -> list[str]:
-        """What there is of the cluster outside its files, e.g. `container llm-operator-registry`."""
+    def leftovers(self, name: str, /) -> list[str]:
+        """What there is of it outside its files, e.g. `container llm-operator-registry`."""
         ...
 
     def build(self, order: BuildOrder) -> None:
         """Build an image."""
         ...
 
-    def prune(self, name: str) -> None:
+    def prune(self, name: str, /) -> None:
         """Remove older builds of the image `name` and what failed builds of it left."""
         ...
 
@@ -87,7 +87,7 @@ class Engine(Protocol):
         """Whether the image is in the local store."""
         ...
 
-    def push(self, name: str, reference: str) -> None:
+    def push(self, name: str, reference: str, /) -> None:
         """Bring an image of the local store to the cluster's registry."""
         ...
 

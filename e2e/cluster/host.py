@@ -12,9 +12,7 @@ from pathlib import Path
 from e2e.cluster.commands import attempt
 from e2e.cluster.paths import cache_root
 
-# Written by the kubelet, https://kubernetes.io/docs/reference/command-line-tools-reference/kubelet
-# (--protect-kernel-defaults lists them).
-_KERNEL_SETTINGS = (
+_WRITTEN_BY_KUBELET = (  # https://kubernetes.io/docs/reference/command-line-tools-reference/kubelet
     "vm/overcommit_memory",
     "vm/panic_on_oom",
     "kernel/panic",
@@ -22,6 +20,7 @@ _KERNEL_SETTINGS = (
     "kernel/keys/root_maxkeys",
     "kernel/keys/root_maxbytes",
 )
+_WRITTEN_BY_SYSTEMD = ("fs/file-max", "fs/nr_open")  # the node's first process raises both
 _SYSCTL = Path("/proc/sys")
 _NAMESPACES = Path("/run/netns")
 _MODULES = Path("/lib/modules")
@@ -70,7 +69,9 @@ def restore_host() -> None:
 
 def _observe() -> HostRecord:
     return HostRecord(
-        kernel_settings={name: _read(name) for name in _KERNEL_SETTINGS},
+        kernel_settings={
+            name: _read(name) for name in (*_WRITTEN_BY_KUBELET, *_WRITTEN_BY_SYSTEMD)
+        },
         namespaces_mounted=_is_mount(_NAMESPACES),
         modules_existed=_MODULES.is_dir(),
         cgroups=_podman_cgroups(),

@@ -16,7 +16,6 @@ one is neither built nor pushed nor pulled.
 import shutil
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from e2e.cluster.build_context import context_key, sources_of, stage
 from e2e.cluster.cluster import Cluster
@@ -27,7 +26,10 @@ from e2e.cluster.progress import step
 
 _PROBE = """
 import sys, urllib.error, urllib.request
-accept = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
+accept = ", ".join((
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+))
 request = urllib.request.Request(sys.argv[1], method="HEAD", headers={"Accept": accept})
 try:
     urllib.request.urlopen(request, timeout=10)

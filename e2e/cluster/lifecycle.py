@@ -61,7 +61,9 @@ def down(name: str = DEFAULT_NAME) -> None:
 def _healthy(name: str) -> Cluster | None:
     try:
         cluster = Cluster.existing(name)
-        ready = cluster.attempt("kubectl", "get", "--raw", "/readyz", timeout_seconds=_PROBE_SECONDS)
+        ready = cluster.attempt(
+            "kubectl", "get", "--raw", "/readyz", timeout_seconds=_PROBE_SECONDS
+        )
         if not ready.ok:
             return None
         cluster.kubectl("wait", "--for=condition=Ready", "node", "--all", "--timeout=10s")
@@ -84,9 +86,7 @@ def _create(cluster: Cluster) -> None:
     flags = cluster.engine.prepare(cluster.name)
     shutil.copy(_MANIFESTS / "audit-policy.yaml", files.root)
     config = (_MANIFESTS / "kind.yaml").read_text()
-    (files.root / "kind.yaml").write_text(
-        config.replace("MAX_OPEN_FILES", str(max_open_files()))
-    )
+    (files.root / "kind.yaml").write_text(config.replace("MAX_OPEN_FILES", str(max_open_files())))
     commands.run(
         *cluster.argv("kind", "create", "cluster", "--name", cluster.name, *flags),
         *("--config", "kind.yaml", "--kubeconfig", str(files.kubeconfig)),
@@ -124,7 +124,10 @@ def _await_system(cluster: Cluster) -> None:
 
 def _write_facts(cluster: Cluster) -> None:
     programs = cluster.engine.programs
-    facts = {"tool": cluster.engine.tool.value, "programs": None if programs is None else str(programs)}
+    facts = {
+        "tool": cluster.engine.tool.value,
+        "programs": None if programs is None else str(programs),
+    }
     partial = cluster.files.facts.with_suffix(".partial")
     partial.write_text(json.dumps(facts))
     partial.rename(cluster.files.facts)

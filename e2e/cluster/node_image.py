@@ -33,7 +33,7 @@ def node_image(programs: Programs) -> str:
     Raises:
         CommandFailed: A step of the build failed.
     """
-    inputs = [_FILES, programs.key, *_NODE_PACKAGES, *_CONTROL_PLANE_PACKAGES]
+    inputs: list[str | Path] = [_FILES, programs.key, *_NODE_PACKAGES, *_CONTROL_PLANE_PACKAGES]
     reference = f"localhost/llm-operator-node:{key_of(inputs)}"
     with exclusive("node-image"):
         if not image_exists(reference):
@@ -111,9 +111,7 @@ def _metrics_server_image() -> str:
     return f"{_METRICS_SERVER}:{module_version('sigs.k8s.io/metrics-server')}"
 
 
-def _build(
-    context: Path, programs: Programs, debian: str, reference: str, progress: Step
-) -> None:
+def _build(context: Path, programs: Programs, debian: str, reference: str, progress: Step) -> None:
     pause = _named(_control_plane_images(programs), "pause")
     podman_build(
         context,

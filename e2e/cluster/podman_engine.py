@@ -5,8 +5,8 @@ For root on Debian where neither a Docker engine nor an image registry is within
 
 import json
 import os
+import shlex
 import shutil
-import subprocess
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -53,16 +53,16 @@ class PodmanEngine:
         """Return an engine whose programs are built: ten minutes the first time."""
         return cls(build_programs().directory)
 
-    def prefix(self, name: str) -> list[str]:
+    def prefix(self, name: str, /) -> list[str]:
         """Enter the cluster's namespace."""
         return namespace.entering(name)
 
-    def environment(self, name: str) -> dict[str, str]:
+    def environment(self, name: str, /) -> dict[str, str]:
         """Podman's settings, the cluster's own network, our programs first on PATH."""
         own = {"KIND_EXPERIMENTAL_PODMAN_NETWORK": name, "PATH": path_with(self.programs)}
         return {**podman_environment(), **own}
 
-    def prepare(self, name: str) -> list[str]:
+    def prepare(self, name: str, /) -> list[str]:
         """Record the machine, make namespace and network, and name the node image."""
         image = node_image(build_programs())
         record_host()
@@ -72,16 +72,18 @@ class PodmanEngine:
             env=podman_environment())  # fmt: skip
         return ["--image", image]
 
-    def start_registry(self, name: str) -> str:
+    def start_registry(self, name: str, /) -> str:
         """Start Debian's registry in the namespace; what it stores outlives the cluster."""
         if not self._registry_answers(name):
             self._spawn_registry(name)
         return f"http://{self._gateway(name)}:{_REGISTRY_PORT}"
 
-    def clear(self, name: str) -> None:
+    def clear(self, name: str, /) -> None:
         """End the namespace's processes, remove it and the network, put the machine back."""
         for container in self._containers(name):
-            try_podman("rm", "--force", "--volumes", container)
+            try_podman("rm", "--force", "--time", "0", "--volumes", container)
+        for volume in self._volumes(name):
+            try_podman("volume", "rm", "--force", volume)
         if namespace.exists(name):
             namespace.remove(name)
         try_podman("network", "rm", "--force", name)
@@ -89,9 +91,10 @@ class PodmanEngine:
         if not others:
             restore_host()
 
-    def leftovers(self, name: str) -> list[str]:
+    def leftovers(self, name: str, /) -> list[str]:
         """Containers, network and namespace of this name."""
         found = [f"container {container}" for container in self._containers(name)]
+        found += [f"volume {volume}" for volume in self._volumes(name)]
         if try_podman("network", "exists", name).ok:
             found.append(f"network {name}")
         if namespace.exists(name):
@@ -110,7 +113,7 @@ class PodmanEngine:
         with step(f"image {order.reference}") as progress:
             podman_build(order.context, progress, *order.flags(), *options)
 
-    def prune(self, name: str) -> None:
+    def prune(self, name: str, /) -> None:
         """Keep the newest builds of an image; a checkout and its neighbour may alternate."""
         filters = ("--filter", f"reference={REGISTRY}/{name}")
         columns = ("--sort", "created", "--format", "{{.Repository}}:{{.Tag}}")
@@ -124,7 +127,7 @@ class PodmanEngine:
         """Ask podman's store."""
         return image_exists(reference)
 
-    def push(self, name: str, reference: str) -> None:
+    def push(self, name: str, reference: str, /) -> None:
         """Push to the registry in the namespace; zstd takes a third of gzip's time."""
         run(
             *self.prefix(name),
@@ -142,6 +145,10 @@ class PodmanEngine:
         label = f"label=io.x-k8s.kind.cluster={name}"
         return try_podman("ps", "--all", "--quiet", "--filter", label).stdout.split()
 
+    def _volumes(self, name: str) -> list[str]:
+        label = f"label={name}-control-plane"  # kind labels a volume with its node's name
+        return try_podman("volume", "ls", "--quiet", "--filter", label).stdout.split()
+
     def _gateway(self, name: str) -> str:
         networks = json.loads(podman("network", "inspect", name))
         return str(networks[0]["subnets"][0]["gateway"])
@@ -156,14 +163,10 @@ class PodmanEngine:
         _bound(storage)
         config = files.root / "registry.yaml"
         config.write_text(_REGISTRY_CONFIG.format(storage=storage, port=_REGISTRY_PORT))
-        with (files.root / "registry.log").open("w") as log:
-            subprocess.Popen(
-                [*self.prefix(name), "docker-registry", "serve", str(config)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        # By a shell that forks it off: no process of ours stays its parent.
+        start = f"exec setsid --fork docker-registry serve {shlex.quote(str(config))}"
+        log = shlex.quote(str(files.root / "registry.log"))
+        run(*self.prefix(name), "sh", "-c", f"{start} > {log} 2>&1 < /dev/null")
         deadline = time.monotonic() + _REGISTRY_START_SECONDS
         while not self._registry_answers(name):
             if time.monotonic() > deadline:

@@ -23,12 +23,13 @@ DEBIAN_PACKAGES = (
 )
 _DOCKER_PROGRAMS = ("kind", "kubectl", "helm")
 _GO_MINIMUM = (1, 26, 4)
-_DISK_GIB = 25
+_DISK_GIB_COLD = 25  # programs and their build 8, images 12, the registry's and the node's copies
+_DISK_GIB_WARM = 8
 _OPEN_FILES = 8192
 _CAP_SYS_RESOURCE = 24
 
 
-class PreflightRefused(RuntimeError):  # noqa: N818 - reads as what happened
+class PreflightRefused(RuntimeError):
     """This machine cannot run a local cluster; the message says why."""
 
 
@@ -48,6 +49,7 @@ class Machine:
     open_files_limit: int
     cgroup_version: int
     may_raise_limits: bool  # CAP_SYS_RESOURCE
+    built_before: bool  # programs and images are in the cache, as far as one can tell cheaply
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,7 @@ def inspect() -> Machine:
         open_files_limit=2**31 if hard == resource.RLIM_INFINITY else hard,
         cgroup_version=2 if Path("/sys/fs/cgroup/cgroup.controllers").exists() else 1,
         may_raise_limits=_has_capability(_CAP_SYS_RESOURCE),
+        built_before=(cache_root() / "registry").is_dir(),
     )
 
 
@@ -107,15 +110,15 @@ def admit() -> ContainerTool:
 
 def describe(machine: Machine) -> list[tuple[str, str]]:
     """Return what was found, as pairs of a name and a value for people."""
-    go = ".".join(map(str, machine.go_version)) if machine.go_version else "none"
     return [
         ("CONTAINER_TOOL", machine.container_tool or "unset"),
         ("Docker engine", "answers" if machine.docker_answers else "does not answer"),
         ("root", _yes(machine.root)),
         ("Debian", _yes(machine.debian)),
         ("Debian packages", f"missing: {' '.join(machine.packages_missing) or 'none'}"),
-        ("Go", go),
+        ("Go", _dotted(machine.go_version)),
         ("disk free", f"{machine.disk_free_gib:.0f} GiB"),
+        ("built here before", _yes(machine.built_before)),
         ("open files, hard limit", str(machine.open_files_limit)),
         ("cgroups", f"v{machine.cgroup_version}"),
         ("CAP_SYS_RESOURCE", f"{_yes(machine.may_raise_limits)} (not needed)"),
@@ -124,6 +127,10 @@ def describe(machine: Machine) -> list[tuple[str, str]]:
 
 def _yes(value: bool) -> str:  # noqa: FBT001 - a value to print, not a switch
     return "yes" if value else "no"
+
+
+def _dotted(version: tuple[int, ...] | None) -> str:
+    return ".".join(map(str, version)) if version else "none"
 
 
 def _preferred(machine: Machine) -> ContainerTool:
@@ -140,7 +147,7 @@ def _docker_reasons(machine: Machine) -> list[str]:
 
 
 def _podman_reasons(machine: Machine) -> list[str]:
-    go = ".".join(map(str, _GO_MINIMUM))
+    go = _dotted(_GO_MINIMUM)
     checks = [
         (machine.linux, "the podman route needs Linux; elsewhere start a Docker engine"),
         (machine.root, "the podman route needs root; or start a Docker engine"),
@@ -150,8 +157,7 @@ def _podman_reasons(machine: Machine) -> list[str]:
         ),
         (
             machine.go_version is not None and machine.go_version >= _GO_MINIMUM,
-            f"Go >= {go} is needed to build Kubernetes, `go version` says "
-            f"{'.'.join(map(str, machine.go_version or ())) or 'nothing'}",
+            f"Go >= {go} is needed to build Kubernetes, found: {_dotted(machine.go_version)}",
         ),
         (
             machine.open_files_limit >= _OPEN_FILES,
@@ -162,17 +168,18 @@ def _podman_reasons(machine: Machine) -> list[str]:
 
 
 def _common_reasons(machine: Machine) -> list[str]:
-    if machine.disk_free_gib >= _DISK_GIB:
+    needed = _DISK_GIB_WARM if machine.built_before else _DISK_GIB_COLD
+    if machine.disk_free_gib >= needed:
         return []
     free = f"{machine.disk_free_gib:.0f}"
-    return [f"{free} GiB of disk are free at {cache_root()}, needed are {_DISK_GIB}"]
+    return [f"{free} GiB of disk are free at {cache_root()}, needed are {needed}"]
 
 
 def _is_debian() -> bool:
     path = Path("/etc/os-release")
     if not path.exists():
         return False
-    return bool(re.search(r'^ID(_LIKE)?=.*\bdebian\b', path.read_text(), re.MULTILINE))
+    return bool(re.search(r"^ID(_LIKE)?=.*\bdebian\b", path.read_text(), re.MULTILINE))
 
 
 def _go_version() -> tuple[int, ...] | None:
@@ -186,7 +193,9 @@ def _packages_missing() -> tuple[str, ...]:
     if shutil.which("dpkg-query") is None:
         return DEBIAN_PACKAGES
     said = attempt("dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *DEBIAN_PACKAGES)
-    installed = {line.split()[0] for line in said.stdout.splitlines() if line.endswith(" installed")}
+    installed = {
+        line.split()[0] for line in said.stdout.splitlines() if line.endswith(" installed")
+    }
     return tuple(package for package in DEBIAN_PACKAGES if package not in installed)
 
 

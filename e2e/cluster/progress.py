@@ -8,11 +8,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from textwrap import shorten
 
 from rich.console import Console
 
 _TERMINAL_TICK_SECONDS = 1.0
 _LOG_TICK_SECONDS = 30.0
+_DETAIL_CHARACTERS = 100
 
 
 class Step:
@@ -29,7 +31,7 @@ class Step:
 
     def say(self, detail: str) -> None:
         """Replace what is shown beside the title."""
-        self._detail = detail
+        self._detail = shorten(detail, _DETAIL_CHARACTERS, placeholder=" …")
 
     def end(self, mark: str) -> None:
         """Stop the display and leave one line with the elapsed time."""
@@ -37,7 +39,7 @@ class Step:
         self._thread.join()
         self._erase()
         line = f"{mark} {self._title}  [dim]{self._elapsed()}[/dim]"
-        self._console.print(line, highlight=False, soft_wrap=True)
+        self._console.print(line, highlight=False, soft_wrap=True, emoji=False)
 
     def _elapsed(self) -> str:
         seconds = time.monotonic() - self._started
@@ -60,6 +62,7 @@ class Step:
                 end="" if terminal else "\n",
                 highlight=False,
                 markup=False,
+                emoji=False,
                 soft_wrap=True,
             )
 

@@ -14,6 +14,9 @@ for program in containerd ctr containerd-shim-runc-v2; do   # kind's unit calls 
   ln -sf "/usr/bin/$program" "/usr/local/bin/$program"
 done
 
+# These settings are the machine's, not the node's.
+rm -f /usr/lib/sysctl.d/*
+
 # A container has no hardware to settle and nobody to log in.
 units=/lib/systemd/system
 rm -f "$units"/sysinit.target.wants/systemd-tmpfiles-setup.service \
