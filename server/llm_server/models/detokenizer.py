@@ -18,26 +18,27 @@ _WINDOW_KEPT = 8  # more bytes than a UTF-8 sequence has, so the kept end decode
 class WindowDetokenizer:
     """Implements :class:`llm_server.models.tokenizer.Detokenizer`.
 
-    ``run_ids`` are tokens that stand for one byte each where the decoder turns a whole run of
-    them into text at once (SentencePiece byte fallback): one bad byte changes the text of the
-    whole run, so a run is held until it ends.
+    ``text_ids`` are all tokens that stand for text; others (special ones, ids beyond the
+    vocabulary) say nothing and are dropped. ``run_ids`` are those that stand for one byte each
+    where the decoder turns a whole run of them into text at once (SentencePiece byte fallback):
+    one bad byte changes the text of the whole run, so a run is held until it ends.
     """
 
     def __init__(
         self,
         decode: Callable[[list[int]], str],
-        skipped_ids: AbstractSet[int],
+        text_ids: AbstractSet[int],
         run_ids: AbstractSet[int],
     ) -> None:
         self._decode = decode
-        self._skipped_ids = skipped_ids
+        self._text_ids = text_ids
         self._run_ids = run_ids
         self._window: list[int] = []
         self._given_chars = 0
 
     def push(self, token_id: int) -> str:
         """Take one token; return the text that can no longer change."""
-        if token_id in self._skipped_ids:
+        if token_id not in self._text_ids:
             return ""
         self._window.append(token_id)
         if token_id in self._run_ids:

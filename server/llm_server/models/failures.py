@@ -97,6 +97,8 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 def _reason(error: BaseException) -> StartupFailure | None:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StartupFailure.DISK_FULL
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return StartupFailure.INVALID_SETTINGS
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return StartupFailure.OUT_OF_MEMORY
     if isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate" in str(error):
@@ -120,7 +122,7 @@ def _hub_reason(error: BaseException) -> StartupFailure | None:
 
 
 def _describe(reason: StartupFailure, error: BaseException) -> str:
-    said = _first_lines(str(error)) or type(error).__name__
+    said = _hub_answer(error) or _first_lines(str(error)) or type(error).__name__
     match reason:
         case StartupFailure.MODEL_UNAUTHORIZED:
             return (
@@ -133,6 +135,19 @@ def _describe(reason: StartupFailure, error: BaseException) -> str:
             return f"not enough memory for the model: {said}"
         case _:
             return said
+
+
+def _hub_answer(error: BaseException) -> str | None:
+    """What the hub answered to which request, without its page of advice."""
+    response, status = getattr(error, "response", None), http_status(error)
+    if response is None or status is None:
+        return None
+    headers = getattr(response, "headers", {})
+    code = headers.get("X-Error-Code")
+    said = headers.get("X-Error-Message")
+    name = f"{status} {code}" if code else f"{status}"
+    path = getattr(getattr(response, "url", None), "path", "")
+    return _first_lines(f"the hub answered {name} to {path}" + (f": {said}" if said else ""))
 
 
 def _first_lines(text: str) -> str:

@@ -7,7 +7,7 @@ touches the ``tokenizers`` library.
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,9 +37,10 @@ class HFTokenizer:
         self._template = template
         added = backend.get_added_tokens_decoder()
         specials = {token_id: token.content for token_id, token in added.items() if token.special}
-        self._special_ids = frozenset(specials)
+        vocabulary = backend.get_vocab(with_added_tokens=True)
+        self._text_ids = frozenset(vocabulary.values()) - frozenset(specials)
         self._inside_special = _between_first_and_second(specials.values())
-        self._run_ids = _byte_run_ids(backend)
+        self._run_ids = _byte_run_ids(backend, vocabulary)
         self._anchor_ids = backend.encode(_ANCHOR, add_special_tokens=False).ids
 
     def encode(self, text: str) -> list[int]:
@@ -69,7 +70,7 @@ class HFTokenizer:
 
     def detokenizer(self) -> Detokenizer:
         """A fresh one for one answer; see the protocol."""
-        return WindowDetokenizer(self._backend.decode, self._special_ids, self._run_ids)
+        return WindowDetokenizer(self._backend.decode, self._text_ids, self._run_ids)
 
     def _encode(self, text: str, field: str, *, add_special_tokens: bool) -> list[int]:
         try:
@@ -125,7 +126,7 @@ def _template(loaded: Any) -> ChatTemplate | None:
     return ChatTemplate(source, specials)
 
 
-def _between_first_and_second(specials: "Sequence[str] | Any") -> re.Pattern[str]:
+def _between_first_and_second(specials: Iterable[str]) -> re.Pattern[str]:
     """Matches the empty place after the first character of every special token.
 
     A mark put there keeps the text from being read as the token. A special token of a single
@@ -137,12 +138,11 @@ def _between_first_and_second(specials: "Sequence[str] | Any") -> re.Pattern[str
     return re.compile("|".join(f"(?<={re.escape(t[0])})(?={re.escape(t[1:])})" for t in divisible))
 
 
-def _byte_run_ids(backend: "tokenizers.Tokenizer") -> frozenset[int]:
+def _byte_run_ids(backend: "tokenizers.Tokenizer", vocabulary: Mapping[str, int]) -> frozenset[int]:
     """Tokens that stand for single bytes, if the decoder turns runs of them into text at once."""
     decoder = json.loads(backend.to_str()).get("decoder")
     if "ByteFallback" not in json.dumps(decoder):
         return frozenset()
-    vocabulary = backend.get_vocab(with_added_tokens=True)
     return frozenset(i for token, i in vocabulary.items() if _BYTE_TOKEN.fullmatch(token))
 
 

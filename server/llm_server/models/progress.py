@@ -45,8 +45,9 @@ class Progress:
             self._phase_started = self._clock()
 
     def expect(self, bytes_total: int) -> None:
-        """Say how many bytes this phase will move."""
+        """Say how many bytes this phase will move, from the first one; begins a new attempt."""
         with self._lock:
+            self._bytes_done = 0
             self._bytes_total = bytes_total
 
     def advance(self, byte_count: int) -> None:
