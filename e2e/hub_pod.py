@@ -18,6 +18,7 @@ NAME = "hub"
 PORT = 8080
 LABELS = {"app": "llm-operator-e2e-hub"}
 CODE = Path(hub.__file__).parent
+CODE_PATH = "/hub/e2e/hub"
 TOKEN = "hf_right"  # noqa: S105  # nobody presents it: the private repository is never opened
 
 
@@ -48,15 +49,23 @@ def _content(hub_: Hub) -> dict[str, str]:
 
 
 def _deployment(image: str) -> Manifest:
-    command = [SERVER_PYTHON, "/hub", "--dir=/hub", f"--port={PORT}", "--host=0.0.0.0"]
+    command = [
+        SERVER_PYTHON,
+        "-m",
+        "e2e.hub",
+        f"--dir={CODE_PATH}",
+        f"--port={PORT}",
+        "--host=0.0.0.0",
+    ]
     container = {
         "name": NAME,
         "image": image,
         "command": command,
+        "workingDir": "/hub",
         "securityContext": RESTRICTED_CONTAINER,
         "resources": {"requests": {"cpu": "20m", "memory": "32Mi"}},
         "readinessProbe": {"httpGet": {"path": "/-/health", "port": PORT}, "periodSeconds": 1},
-        "volumeMounts": [{"name": "content", "mountPath": "/hub"}],
+        "volumeMounts": [{"name": "content", "mountPath": CODE_PATH}],
     }
     pod = {
         "securityContext": RESTRICTED_POD,
