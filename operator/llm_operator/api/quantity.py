@@ -1,7 +1,11 @@
 """Reading Kubernetes quantities, to compare a request with a limit."""
 
+import re
 from decimal import Decimal
 from typing import Final
+
+PATTERN: Final = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$"
+"""The quantities that the API takes: not negative, without exponent."""
 
 _FACTORS: Final = {
     "m": Decimal("0.001"),
@@ -12,17 +16,16 @@ _FACTORS: Final = {
 
 
 def parse_quantity(text: str) -> Decimal:
-    """Return the number that a quantity of ``schema.QUANTITY_PATTERN`` means.
+    """Return the number that a quantity means.
 
     >>> parse_quantity("500m"), parse_quantity("2Ki")
     (Decimal('0.500'), Decimal('2048'))
 
     Raises:
-        ValueError: the text is not a quantity.
+        ValueError: the text does not match ``PATTERN``.
     """
-    number = text.rstrip("mkMGTPEKi")
-    factor = _FACTORS.get(text[len(number) :])
-    if factor is None or not number.replace(".", "", 1).isdecimal():
+    if not re.match(PATTERN, text):
         msg = f"{text!r} is not a quantity such as 500m, 2 or 4Gi"
         raise ValueError(msg)
-    return Decimal(number) * factor
+    number = text.rstrip("mkMGTPEKi")
+    return Decimal(number) * _FACTORS[text[len(number) :]]

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import (
+    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -25,6 +26,8 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel, to_snake
 from pydantic_core import CoreSchema, core_schema
+
+from llm_operator.api import quantity
 
 INT32_MAX: Final = 2**31 - 1
 WHOLE_MAX: Final = 2**53
@@ -112,17 +115,16 @@ class ApiModel(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class ListKind:
-    """How server-side apply merges a list; map keys are checked to be unique."""
+    """How server-side apply merges a list: by keys, which are unique, or as a whole."""
 
-    kind: str
     keys: tuple[str, ...] = ()
 
     def __get_pydantic_core_schema__(
         self, source: object, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
-        """Check uniqueness after the items themselves."""
+        """Check the uniqueness of keys after the items themselves."""
         schema = handler(source)
-        if self.kind == "atomic":
+        if not self.keys:
             return schema
         return core_schema.no_info_after_validator_function(self._unique, schema)
 
@@ -130,8 +132,9 @@ class ListKind:
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         """Add the list type and its keys."""
+        listed: dict[str, Any] = {"x-kubernetes-list-type": "map" if self.keys else "atomic"}
         keys = {"x-kubernetes-list-map-keys": list(self.keys)} if self.keys else {}
-        return handler(schema) | {"x-kubernetes-list-type": self.kind} | keys
+        return handler(schema) | listed | keys
 
     def _unique(self, items: tuple[Any, ...]) -> tuple[Any, ...]:
         seen = [self._key(item) for item in items]
@@ -142,18 +145,15 @@ class ListKind:
         return items
 
     def _key(self, item: object) -> tuple[str, ...]:
-        if isinstance(item, ApiModel):
-            content = item.model_dump(mode="json", by_alias=True)
-            return tuple(str(content[key]) for key in self.keys)
-        return (str(item),)
+        return tuple(str(getattr(item, to_snake(key))) for key in self.keys)
 
 
-ATOMIC: Final = ListKind("atomic")
+ATOMIC: Final = ListKind()
 
 
 def list_map(*keys: str) -> ListKind:
     """Return the list kind whose items are merged by ``keys`` (camelCase)."""
-    return ListKind("map", keys)
+    return ListKind(keys)
 
 
 def keys_are_qualified(field: str) -> Rule:
@@ -173,7 +173,6 @@ def _whole_number_as_text(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-QUANTITY_PATTERN: Final = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$"
 _DNS_LABEL: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _LABEL_PATTERN: Final = r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"
 _KEY: Final = (
@@ -183,7 +182,7 @@ _KEY: Final = (
 Quantity = Annotated[
     str,
     BeforeValidator(_whole_number_as_text),
-    Field(max_length=32, pattern=QUANTITY_PATTERN),
+    Field(max_length=32, pattern=quantity.PATTERN),
     WithJsonSchema(
         {
             "x-kubernetes-int-or-string": True,
@@ -191,7 +190,7 @@ Quantity = Annotated[
             "maximum": WHOLE_MAX,
             "minLength": 1,
             "maxLength": 32,
-            "pattern": QUANTITY_PATTERN,
+            "pattern": quantity.PATTERN,
         }
     ),
 ]
@@ -221,7 +220,7 @@ def _write_time(value: datetime) -> str:
 
 
 Time = Annotated[
-    datetime,
+    AwareDatetime,
     PlainSerializer(_write_time, when_used="json"),
     WithJsonSchema({"type": "string", "format": "date-time", "maxLength": 64}),
 ]

@@ -25,7 +25,7 @@ _Word = WithJsonSchema({"type": "string", "maxLength": 64, "pattern": "^[A-Za-z]
 
 _Hash = Annotated[str, Field(pattern=r"^[bcdfghjklmnpqrstvwxz2456789]{8}$", max_length=8)]
 
-MESSAGE_LIMIT: Final = 400
+MESSAGE_LIMIT: Final = 360
 """Characters of a message; with this, a status stays below 8 KiB."""
 
 

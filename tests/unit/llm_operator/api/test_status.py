@@ -6,6 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from llm_operator.api.reasons import ConditionType, Phase, Reason
+from llm_operator.api.schema import ApiModel
 from llm_operator.api.spec import Strategy
 from llm_operator.api.status import (
     MESSAGE_LIMIT,
@@ -19,12 +20,18 @@ from llm_operator.api.status import (
     Status,
 )
 
+
+def made(model: type[ApiModel], /, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Draw models; hypothesis' own builds would draw aliases beside the fields."""
+    return st.fixed_dictionaries(fields).map(lambda drawn: model(**drawn))
+
+
 COUNTS = st.integers(0, 10000)
 TIMES = st.datetimes(timezones=st.just(UTC), min_value=datetime(2020, 1, 1))  # noqa: DTZ001
 HASHES = st.text("bcdfghjklmnpqrstvwxz2456789", min_size=8, max_size=8)
 MESSAGES = st.text(max_size=40)
 CONDITIONS = st.lists(
-    st.builds(
+    made(
         Condition,
         type=st.sampled_from(ConditionType),
         status=st.sampled_from(ConditionStatus),
@@ -35,25 +42,25 @@ CONDITIONS = st.lists(
     ),
     unique_by=lambda condition: condition.type,
 ).map(tuple)
-STATUSES = st.builds(
+STATUSES = made(
     Status,
     observed_generation=st.none() | COUNTS,
     phase=st.none() | st.sampled_from(Phase),
     conditions=CONDITIONS,
     replicas=st.none() | COUNTS,
     desired_replicas=st.none() | COUNTS,
-    replicas_floor=st.none() | st.builds(ReplicasFloor, value=COUNTS, since=TIMES),
+    replicas_floor=st.none() | made(ReplicasFloor, value=COUNTS, since=TIMES),
     ready_replicas=st.none() | COUNTS,
     selector=st.none() | MESSAGES,
     endpoint=st.none() | MESSAGES,
     stable_revision=st.none() | HASHES,
-    model=st.none() | st.builds(ModelStatus, source=MESSAGES, simulated=st.booleans()),
+    model=st.none() | made(ModelStatus, source=MESSAGES, simulated=st.booleans()),
     pods=st.lists(
-        st.builds(PodSummary, reason=st.sampled_from(Reason), count=COUNTS, message=MESSAGES),
+        made(PodSummary, reason=st.sampled_from(Reason), count=COUNTS, message=MESSAGES),
         max_size=10,
     ).map(tuple),
     rollout=st.none()
-    | st.builds(
+    | made(
         RolloutStatus,
         phase=st.sampled_from(RolloutPhase),
         strategy=st.sampled_from(Strategy),

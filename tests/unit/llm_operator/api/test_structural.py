@@ -100,7 +100,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "anything": (Any, "$.value"),
     "a pair": (tuple[int, str], "$.value"),
     "a fraction": (float, "$.value"),
-    "a map of anything": (dict[str, Any], "$.value{}"),
+    "a map of anything": (dict[str, Any], "$.value"),
     "patterned keys": (dict[Annotated[str, Field(pattern="^a")], str], "$.value"),
     "a union in a list": (list[int | str], "$.value[]"),
     "multiples": (Annotated[int, Field(multiple_of=2)], "$.value"),
