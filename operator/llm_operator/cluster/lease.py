@@ -34,7 +34,7 @@ class LeadershipLost(Exception):
     """The lease is somebody else's, or could not be renewed in time; the process must end."""
 
 
-class LeaseClient(Protocol):
+class LeaseStore(Protocol):
     """What the elector needs of the client; every call may raise ``ApiError``."""
 
     async def read_lease(self, namespace: str, name: str) -> Object:
@@ -48,13 +48,9 @@ class LeaseClient(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class LeaseTerms:
-    """Which Lease, for whom, and the times of the game; all in seconds."""
+class LeaseTiming:
+    """The times of the game, all in seconds."""
 
-    namespace: str
-    name: str
-    holder: str
-    """Unique per process, not per pod: a restarted container is another candidate."""
     duration: float = 15.0
     """For how long a renewal holds."""
     renew_deadline: float = 10.0
@@ -65,11 +61,21 @@ class LeaseTerms:
     """The longest that a write, once sent, can take to be refused or done."""
 
     def __post_init__(self) -> None:
-        """Refuse terms under which two could write, or a healthy leader could not."""
+        """Refuse times by which two could write, or a healthy leader could not."""
         if not self.retry < self.renew_deadline < self.duration:
             raise ValueError("a Lease needs retry < renew deadline < duration")
         if self.request_timeout + 2 * self.retry > self.duration:
             raise ValueError("a Lease needs request time-out + 2 retries <= duration")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Which Lease is contended for, and by whom."""
+
+    namespace: str
+    name: str
+    identity: str
+    """Unique per process, not per pod: a restarted container is another candidate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +90,18 @@ class Elector:
 
     def __init__(
         self,
-        client: LeaseClient,
-        terms: LeaseTerms,
-        clock: Callable[[], float],
-        now: Callable[[], datetime],
+        store: LeaseStore,
+        candidate: Candidate,
+        timing: LeaseTiming,
+        wall_clock: Callable[[], datetime],
         rng: random.Random,
     ) -> None:
-        """Take part; ``clock`` is monotonic seconds, ``now`` what the Lease shows to people."""
-        self._client = client
-        self._terms = terms
-        self._clock = clock
-        self._utc_now = now
+        self._store = store
+        self._candidate = candidate
+        self._timing = timing
+        self._wall_clock = wall_clock
         self._rng = rng
+        self._clock = asyncio.get_running_loop().time
         self._seen: _Sighting | None = None
         self._renewed_at: float | None = None
         self.elected = asyncio.Event()
@@ -105,8 +111,8 @@ class Elector:
         """Whether a write sent now is sure to end within the lease."""
         if self._renewed_at is None:
             return False
-        ends = self._renewed_at + self._terms.duration
-        return self._clock() + self._terms.request_timeout < ends
+        ends = self._renewed_at + self._timing.duration
+        return self._clock() + self._timing.request_timeout < ends
 
     @property
     def term(self) -> int:
@@ -125,7 +131,7 @@ class Elector:
             LeadershipLost: it was ours and is not any more.
         """
         await self._win()
-        _log.info("lease.acquired", holder=self._terms.holder, term=self.term)
+        _log.info("lease.acquired", identity=self._candidate.identity, term=self.term)
         self.elected.set()
         while True:
             await asyncio.sleep(min(self._pause(), self._seconds_to_deadline()))
@@ -169,13 +175,13 @@ class Elector:
         except NotFound:
             return await self._create(started)
         holder = _spec(lease).get("holderIdentity")
-        free = holder in (None, "", self._terms.holder)
+        free = holder in (None, "", self._candidate.identity)
         if not free and self._seconds_to_expiry() > 0:
             return False
         return await self._take(lease, started)
 
     async def _create(self, started: float) -> bool:
-        metadata = {"name": self._terms.name, "namespace": self._terms.namespace}
+        metadata = {"name": self._candidate.name, "namespace": self._candidate.namespace}
         lease = {
             "apiVersion": kinds.LEASE.api_version,
             "kind": kinds.LEASE.kind,
@@ -183,7 +189,7 @@ class Elector:
             "spec": {**self._holding(), "acquireTime": self._now(), "leaseTransitions": 0},
         }
         try:
-            created = await self._client.create_lease(self._terms.namespace, lease)
+            created = await self._store.create_lease(self._candidate.namespace, lease)
         except Conflict:
             return False
         self._won(created, started)
@@ -214,19 +220,19 @@ class Elector:
         """Renew a lease that changed under our hands: by us, unheard, or by somebody else."""
         lease = await self._read()
         holder = _spec(lease).get("holderIdentity")
-        if holder != self._terms.holder:
+        if holder != self._candidate.identity:
             raise LeadershipLost(f"the lease is held by {holder!r}")
         self._won(await self._replace(lease, self._holding()), started)
         return True
 
     async def _read(self) -> Object:
-        lease = await self._client.read_lease(self._terms.namespace, self._terms.name)
+        lease = await self._store.read_lease(self._candidate.namespace, self._candidate.name)
         self._see(lease)
         return lease
 
     async def _replace(self, lease: Object, spec: Mapping[str, Any]) -> Object:
         changed = {**lease, "spec": {**_spec(lease), **spec}}
-        return await self._client.replace_lease(self._terms.namespace, changed)
+        return await self._store.replace_lease(self._candidate.namespace, changed)
 
     def _won(self, lease: Object, started: float) -> None:
         self._see(lease)
@@ -239,24 +245,24 @@ class Elector:
 
     def _holding(self) -> dict[str, Any]:
         return {
-            "holderIdentity": self._terms.holder,
-            "leaseDurationSeconds": int(self._terms.duration),
+            "holderIdentity": self._candidate.identity,
+            "leaseDurationSeconds": int(self._timing.duration),
             "renewTime": self._now(),
         }
 
     def _now(self) -> str:
-        return self._utc_now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return self._wall_clock().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
     def _seconds_to_deadline(self) -> float:
         """How long the holder may go on trying to renew."""
         since = self._clock() if self._renewed_at is None else self._renewed_at
-        return since + self._terms.renew_deadline - self._clock()
+        return since + self._timing.renew_deadline - self._clock()
 
     def _seconds_to_expiry(self) -> float:
         """How long the lease seen last may still be held by its holder."""
         if self._seen is None:
             return 0.0
-        duration = _spec(self._seen.lease).get("leaseDurationSeconds") or self._terms.duration
+        duration = _spec(self._seen.lease).get("leaseDurationSeconds") or self._timing.duration
         return self._seen.since + float(duration) - self._clock()
 
     def _seconds_to_next_attempt(self) -> float:
@@ -265,7 +271,7 @@ class Elector:
         return min(self._pause(), remaining) if remaining > 0 else self._pause()
 
     def _pause(self) -> float:
-        return self._terms.retry * self._rng.uniform(1.0, _JITTER)
+        return self._timing.retry * self._rng.uniform(1.0, _JITTER)
 
 
 def _spec(lease: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_operator.cluster.errors import ClusterUnavailable, Conflict, NotFound
-from llm_operator.cluster.lease import Elector, LeadershipLost, LeaseTerms
+from llm_operator.cluster.lease import Candidate, Elector, LeadershipLost, LeaseTiming
 from tests.models import virtual_time
 
-TIMING = LeaseTerms("system", "llm-operator", "nobody")
+TIMING = LeaseTiming()
 
 
 @dataclass
@@ -80,9 +80,8 @@ def _wall_clock() -> datetime:
 
 
 def _elector(link: Link, identity: str, seed: int = 0) -> Elector:
-    clock = asyncio.get_running_loop().time
-    terms = replace(TIMING, holder=identity)
-    return Elector(link, terms, clock, _wall_clock, random.Random(seed))
+    candidate = Candidate("system", "llm-operator", identity)
+    return Elector(link, candidate, TIMING, _wall_clock, random.Random(seed))
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:
@@ -254,16 +253,9 @@ def test_release_leaves_the_lease_of_another_leader_alone() -> None:
     virtual_time.run(story())
 
 
-@pytest.mark.parametrize(
-    "times",
-    [
-        {"duration": 10.0},
-        {"retry": 10.0},
-        {"request_timeout": 12.0},
-    ],
-)
-def test_terms_that_break_the_rules_are_refused(times: dict[str, Any]) -> None:
-    """Times by which two could write at once, or a healthy leader could not, are no terms."""
+@pytest.mark.parametrize("times", [{"duration": 10.0}, {"retry": 10.0}, {"request_timeout": 12.0}])
+def test_times_that_break_the_rules_are_refused(times: dict[str, Any]) -> None:
+    """Times by which two could write at once, or a healthy leader could not, are refused."""
     with pytest.raises(ValueError, match="a Lease needs"):
         replace(TIMING, **times)
 
