@@ -37,8 +37,9 @@ def up(name: str = DEFAULT_NAME) -> Cluster:
         _clear(name, tool)
         engine: Engine = DockerEngine() if tool is ContainerTool.DOCKER else PodmanEngine.ready()
         cluster = Cluster(name, engine)
+        flags = _prepare(cluster)
         with step(f"cluster {name}: kind create"):
-            _create(cluster)
+            _create(cluster, flags)
         with step(f"cluster {name}: registry, metrics-server, storage"):
             _connect_registry(cluster)
             _install_metrics_server(cluster)
@@ -80,13 +81,18 @@ def _clear(name: str, tool: ContainerTool) -> None:
     shutil.rmtree(files.root, ignore_errors=True)
 
 
-def _create(cluster: Cluster) -> None:
+def _prepare(cluster: Cluster) -> list[str]:
+    """Write the files that kind reads; return the flags that it needs on this route."""
     files = cluster.files
     files.audit.mkdir(parents=True)
-    flags = cluster.engine.prepare(cluster.name)
     shutil.copy(_MANIFESTS / "audit-policy.yaml", files.root)
     config = (_MANIFESTS / "kind.yaml").read_text()
     (files.root / "kind.yaml").write_text(config.replace("MAX_OPEN_FILES", str(max_open_files())))
+    return cluster.engine.prepare(cluster.name)
+
+
+def _create(cluster: Cluster, flags: list[str]) -> None:
+    files = cluster.files
     commands.run(
         *cluster.argv("kind", "create", "cluster", "--name", cluster.name, *flags),
         *("--config", "kind.yaml", "--kubeconfig", str(files.kubeconfig)),

@@ -13,7 +13,7 @@ from e2e.cluster.commands import run
 from e2e.cluster.content import exclusive, key_of
 from e2e.cluster.debian import debian_image
 from e2e.cluster.paths import SOURCE, cache_root
-from e2e.cluster.podman import image_exists, podman, podman_build
+from e2e.cluster.podman import image_exists, podman, podman_build, try_podman
 from e2e.cluster.programs import Programs, module_directory, module_version
 from e2e.cluster.progress import Step, step
 
@@ -43,7 +43,17 @@ def node_image(programs: Programs) -> str:
                 _stage(context, programs, _control_plane_images(programs))
                 _archive_components(context, programs, tools, progress)
                 _build(context, programs, systemd, reference, progress)
+            _remove_unused(reference)
     return reference
+
+
+def _remove_unused(current: str) -> None:
+    """Remove former node images; podman keeps one that a running cluster still uses."""
+    names = ("--filter", "reference=localhost/llm-operator-node")
+    former = podman("images", *names, "--format", "{{.Repository}}:{{.Tag}}").split()
+    for reference in former:
+        if reference != current:
+            try_podman("rmi", reference)
 
 
 @contextmanager

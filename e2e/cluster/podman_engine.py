@@ -80,8 +80,11 @@ class PodmanEngine:
 
     def clear(self, name: str, /) -> None:
         """End the namespace's processes, remove it and the network, put the machine back."""
+        # Where its firewall rules are; with the namespace gone, where it can write none.
+        place = self.prefix(name) if namespace.exists(name) else ["unshare", "--net"]
+        removal = (*place, "podman", "rm", "--force", "--time", "0", "--volumes")
         for container in self._containers(name):
-            try_podman("rm", "--force", "--time", "0", "--volumes", container)
+            attempt(*removal, container, env=podman_environment())
         for volume in self._volumes(name):
             try_podman("volume", "rm", "--force", volume)
         if namespace.exists(name):
