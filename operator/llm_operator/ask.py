@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from llm_operator.api.v1alpha1 import LLMDeployment, revisioned_part
-from llm_operator.api.validate import Violation, validate
+from llm_operator.api.resource import LLMDeployment
+from llm_operator.api.revisioned import hot_part, revisioned_part
+from llm_operator.api.validate import RenderedNames, find_violations
 from llm_operator.desired import pod
 from llm_operator.desired.objects import HotSpec
 from llm_operator.diagnosis import Finding
@@ -26,33 +27,28 @@ class Ask:
     revision_history_limit: int
 
 
-def read_ask(resource: Mapping[str, Any]) -> Ask:
-    """Return what the resource asks for; raises ``SpecInvalid`` for what cannot be parsed."""
-    deployment = LLMDeployment.parse(resource)
-    spec = deployment.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+def read_ask(resource: LLMDeployment) -> Ask:
+    """Return what a parsed resource asks for."""
+    spec = hot_part(resource.spec)
     autoscaling, rollout = spec.get("autoscaling"), spec["rollout"]
     monitor = spec.get("monitoring", {}).get("serviceMonitor", {})
     bounds = Bounds(autoscaling["minReplicas"], autoscaling["maxReplicas"]) if autoscaling else None
-    managed_fields = resource["metadata"].get("managedFields", ())
+    through_scale = held_through_scale(resource.metadata.managed_fields)
     return Ask(
-        revisioned=revisioned_part(deployment.spec),
+        revisioned=revisioned_part(resource.spec),
         hot=HotSpec(spec["service"], autoscaling, monitor if monitor.get("enabled") else None),
-        asked=Asked(spec["replicas"], bounds, held_through_scale(managed_fields)),
+        asked=Asked(spec["replicas"], bounds, through_scale),
         strategy=Strategy(rollout["strategy"]),
         progress_deadline=timedelta(seconds=rollout["progressDeadlineSeconds"]),
         revision_history_limit=rollout["revisionHistoryLimit"],
     )
 
 
-def refusals_of(resource: Mapping[str, Any]) -> tuple[Finding, ...]:
-    """Return what only the operator can see to be wrong in a spec, each as a finding."""
-    deployment = LLMDeployment.parse(resource)
-    return tuple(_finding(violation) for violation in validate(deployment))
-
-
-def _finding(violation: Violation) -> Finding:
-    message = f"{violation.field}: {violation.message}; allowed: {violation.allowed}"
-    return Finding(violation.reason, message)
+def wrong_in(resource: LLMDeployment) -> tuple[Finding, ...]:
+    """Return what the API server let pass and the operator cannot carry out."""
+    rendered = RenderedNames(pod.RENDERED_VOLUMES, pod.RENDERED_MOUNT_PATHS)
+    violations = find_violations(resource, rendered)
+    return tuple(Finding(violation.reason, str(violation)) for violation in violations)
 
 
 def notes_on(revisioned: Mapping[str, Any]) -> tuple[str, ...]:

@@ -25,8 +25,9 @@ from llm_operator.desired.revision import (
     render_controller_revision,
 )
 from llm_operator.diagnosis import Finding
-from llm_operator.drift import drifted, foreign_fields
+from llm_operator.drift import drifted
 from llm_operator.observation import Environment, Observation, revision_of
+from llm_operator.ownership import foreign_fields
 from llm_operator.plan import Apply, Delete
 from llm_operator.rollout.machine import Decision
 
@@ -202,10 +203,11 @@ def _foreign_fields(observation: Observation) -> list[Finding]:
     return [
         Finding(
             Reason.FOREIGN_FIELD,
-            f'Manager "{manager}" set {path} of Deployment "{deployment["metadata"]["name"]}"',
+            f'Manager "{field.manager}" set {field.path} of'
+            f' Deployment "{deployment["metadata"]["name"]}"',
         )
         for deployment in observation.owned(kinds.DEPLOYMENT)
-        for manager, path in foreign_fields(deployment, "spec.template")
+        for field in foreign_fields(deployment, ("spec", "template"))
     ]
 
 

@@ -6,11 +6,10 @@ Rule of the Kubernetes API conventions, "Typical status properties".
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from llm_operator.api.reasons import ConditionType, Reason
-
-MESSAGE_LIMIT: Final = 1024
+from llm_operator.api.status import MESSAGE_LIMIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +58,13 @@ def _condition(
         "observedGeneration": generation,
         "lastTransitionTime": before["lastTransitionTime"] if unchanged else format_time(now),
         "reason": verdict.reason.value,
-        "message": verdict.message[:MESSAGE_LIMIT],
+        "message": shorten(verdict.message),
     }
+
+
+def shorten(message: str) -> str:
+    """Cut a message to what the status may hold."""
+    return message if len(message) <= MESSAGE_LIMIT else f"{message[: MESSAGE_LIMIT - 1]}…"
 
 
 def changed_verdicts(

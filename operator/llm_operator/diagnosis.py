@@ -15,7 +15,9 @@ from typing import Any, Final
 from llm_operator.api.reasons import STARTUP_REASONS, Reason
 from llm_server.contract import StartupFailure
 
-MESSAGE_LIMIT: Final = 400
+MESSAGE_LIMIT: Final = 250
+"""Below the limit of a condition, which adds the pod's name and the next step."""
+
 SUMMARY_LIMIT: Final = 10
 
 _IMAGE_REASONS: Final = frozenset(

@@ -12,8 +12,8 @@ from typing import Any
 from llm_operator import ask as asking
 from llm_operator import children, kinds
 from llm_operator import status as reporting
-from llm_operator.api.errors import SpecInvalid
 from llm_operator.api.reasons import ConditionType, Reason
+from llm_operator.api.resource import LLMDeployment, SpecInvalid
 from llm_operator.conditions import Verdict, changed_verdicts, merge_conditions
 from llm_operator.desired.revision import Revision, choose_target, renumber
 from llm_operator.diagnosis import Finding, diagnose_pods, is_finished, is_terminating
@@ -34,14 +34,13 @@ def reconcile(observation: Observation, environment: Environment, now: datetime)
     """Decide what the resource needs next."""
     memory = recover(observation)
     try:
-        ask = asking.read_ask(observation.resource)
-        wrong = asking.refusals_of(observation.resource)
+        resource = LLMDeployment.parse(observation.resource)
     except SpecInvalid as error:
-        message = f"{error.field}: {error.message}; allowed: {error.allowed}"
-        return _refuse(observation, memory, (Finding(Reason.SPEC_INVALID, message),), now)
+        return _refuse(observation, memory, (Finding(Reason.SPEC_INVALID, str(error)),), now)
+    wrong = asking.wrong_in(resource)
     if wrong:
         return _refuse(observation, memory, wrong, now)
-    return _carry_out(observation, environment, memory, ask, now)
+    return _carry_out(observation, environment, memory, asking.read_ask(resource), now)
 
 
 def recover(observation: Observation) -> Memory:
@@ -50,7 +49,8 @@ def recover(observation: Observation) -> Memory:
     if not memory.is_lost:
         return memory
     rejected = [r.hash for r in children.known_revisions(observation) if r.rejected]
-    rollout = replace(memory.rollout, target=(rejected or [None])[-1], rejected=tuple(rejected))
+    target = rejected[-1] if rejected else None
+    rollout = replace(memory.rollout, target=target, rejected=tuple(rejected))
     return replace(memory, stable=_serving_hash(observation), rollout=rollout)
 
 

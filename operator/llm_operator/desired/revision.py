@@ -30,7 +30,7 @@ class Revision:
 
     hash: str
     spec: Mapping[str, Any]
-    """The revisioned part, as plain JSON without empty lists and maps."""
+    """The revisioned part as plain JSON, without what is empty and says nothing."""
     renderer: int
     image: str
     """The operator's default server image when the revision was made."""
@@ -51,36 +51,22 @@ class Revision:
 
 def make_revision(spec: Mapping[str, Any], renderer: int, image: str) -> Revision:
     """Return the revision of a spec that no kept revision has."""
-    spec = without_empty(spec)
     data = {"spec": spec, "renderer": renderer, "image": image}
     return Revision(hash_data(data), spec, renderer, image)
 
 
 def hash_data(data: Mapping[str, Any]) -> str:
-    """Return 8 characters for the SHA-256 of canonical JSON (sorted keys, no white space)."""
-    text = json.dumps(
-        without_empty(data), sort_keys=True, separators=(",", ":"), ensure_ascii=False
-    )
+    """Return 8 characters for the SHA-256 of canonical JSON (sorted keys, no white space).
+
+    The caller leaves out what is empty and says nothing (``api.revisioned``).
+    """
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     number = int.from_bytes(hashlib.sha256(text.encode()).digest(), "big")
     letters = []
     for _ in range(HASH_LENGTH):
         number, index = divmod(number, len(HASH_ALPHABET))
         letters.append(HASH_ALPHABET[index])
     return "".join(letters)
-
-
-def without_empty(value: Any) -> Any:
-    """Leave empty maps, empty lists and nulls out of maps, at every depth.
-
-    >>> without_empty({"a": {"b": []}, "c": 0, "d": [{}]})
-    {'c': 0, 'd': [{}]}
-    """
-    if isinstance(value, Mapping):
-        cleaned = {key: without_empty(item) for key, item in value.items()}
-        return {key: item for key, item in cleaned.items() if item not in ({}, [], None)}
-    if isinstance(value, list | tuple):
-        return [without_empty(item) for item in value]
-    return value
 
 
 def choose_target(
@@ -93,7 +79,6 @@ def choose_target(
 
     Stable first, then the newest kept one with the same spec.
     """
-    spec = without_empty(spec)
     same = [revision for revision in kept if revision.spec == spec]
     if same:
         return max(same, key=lambda revision: (revision.hash == stable, revision.number))
