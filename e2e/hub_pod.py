@@ -61,7 +61,8 @@ def _deployment(image: str) -> Manifest:
         "name": NAME,
         "image": image,
         "command": command,
-        "workingDir": "/hub",
+        # The image sets PYTHONSAFEPATH: the working directory is not searched.
+        "env": [{"name": "PYTHONPATH", "value": "/hub"}],
         "securityContext": RESTRICTED_CONTAINER,
         "resources": {"requests": {"cpu": "20m", "memory": "32Mi"}},
         "readinessProbe": {"httpGet": {"path": "/-/health", "port": PORT}, "periodSeconds": 1},

@@ -13,7 +13,8 @@ def entry(manager: str, operation: str, fields: dict[str, Any]) -> dict[str, Any
 
 def test_a_field_of_two_managers_is_found_and_status_is_left_out() -> None:
     """Only leaves of the spec that two managers claim count as shared."""
-    replicas, port = {"f:spec": {"f:replicas": {}}}, {'k:{"port":80}': {".": {}, "f:port": {}}}
+    replicas: dict[str, Any] = {"f:spec": {"f:replicas": {}}}
+    port: dict[str, Any] = {'k:{"port":80}': {".": {}, "f:port": {}}}
     managed = [
         entry("kubectl", "Apply", replicas | {"f:metadata": {"f:labels": {"f:a": {}}}}),
         entry("kube-controller-manager", "Update", replicas | {"f:status": {"f:x": {}}}),
