@@ -1,0 +1,97 @@
+"""The examples are right, and together they show everything."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from llm_operator import kinds
+from llm_operator.api import crd
+from llm_operator.api.model import Cache
+from llm_operator.api.pod_template import Volume
+from llm_operator.api.resource import LLMDeployment
+from llm_operator.api.schema import ApiModel
+from llm_operator.api.spec import Spec
+from llm_operator.api.validate import RenderedNames, find_violations
+from llm_operator.desired.pod import RENDERED_MOUNT_PATHS, RENDERED_VOLUMES
+
+Json = dict[str, Any]
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+RENDERED = RenderedNames(RENDERED_VOLUMES, RENDERED_MOUNT_PATHS)
+
+
+def resources() -> Iterator[tuple[str, Json]]:
+    """Yield the LLMDeployments of all examples by file name."""
+    for path in sorted(EXAMPLES.glob("*.yaml")):
+        for manifest in yaml.safe_load_all(path.read_text()):
+            if manifest["kind"] == kinds.LLM_DEPLOYMENT.kind:
+                yield path.name, manifest
+
+
+RESOURCES = dict(resources())
+
+
+def closed(schema: Json) -> Json:
+    """Return the schema with unknown fields refused, as strict validation does."""
+    strict = {key: value for key, value in schema.items() if key != "properties"}
+    if "properties" in schema:
+        strict["properties"] = {name: closed(node) for name, node in schema["properties"].items()}
+        strict["additionalProperties"] = False
+    for keyword in ("items", "additionalProperties"):
+        if keyword in schema:
+            strict[keyword] = closed(schema[keyword])
+    return strict
+
+
+SPEC_SCHEMA = closed(crd.resource_schema()["properties"]["spec"])
+
+
+@pytest.mark.parametrize("name", RESOURCES)
+def test_an_example_fits_the_schema(name: str) -> None:
+    """By JSON Schema alone, unknown fields refused."""
+    Draft202012Validator(SPEC_SCHEMA).validate(RESOURCES[name]["spec"])
+
+
+@pytest.mark.parametrize("name", RESOURCES)
+def test_an_example_has_no_field_that_the_model_does_not_know(name: str) -> None:
+    """By the model, strictly."""
+    Spec.model_validate(RESOURCES[name]["spec"], extra="forbid")
+
+
+@pytest.mark.parametrize("name", RESOURCES)
+def test_an_example_breaks_no_rule(name: str) -> None:
+    """Neither of the API server's nor of the operator's own rules."""
+    manifest = RESOURCES[name]
+    resource = LLMDeployment.parse(
+        manifest | {"metadata": manifest["metadata"] | {"namespace": "default"}}
+    )
+    assert find_violations(resource, RENDERED) == ()
+
+
+@pytest.mark.parametrize("name", RESOURCES)
+def test_an_example_has_the_current_version(name: str) -> None:
+    """Group and version are those of the CRD."""
+    assert RESOURCES[name]["apiVersion"] == kinds.LLM_DEPLOYMENT.api_version
+
+
+def shown_fields(value: object) -> Iterator[tuple[type[ApiModel], str]]:
+    """Yield every field that is set, by the model that it belongs to."""
+    if isinstance(value, ApiModel):
+        for name in value.model_fields_set:
+            yield type(value), name
+            yield from shown_fields(getattr(value, name))
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from shown_fields(item)
+
+
+def test_every_field_is_shown_how_to_write() -> None:
+    """every-field.yaml sets every field of every part; a cache has one of its two forms."""
+    spec = Spec.model_validate(RESOURCES["every-field.yaml"]["spec"])
+    shown = set(shown_fields(spec))
+    known = {(model, name) for model, _ in shown for name in model.model_fields}
+    assert known - shown == {(Cache, "empty_dir"), (Volume, "host_path")}
