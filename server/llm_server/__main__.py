@@ -59,7 +59,8 @@ def _serve(flags: list[str], environ: Mapping[str, str]) -> int:
         environment.prepare(chosen.cache_dir or environment.default_cache_dir(environ), os.environ)
         return _run_server(chosen, source)
     except StartupError as error:
-        log.error("Server could not start", reason=error.reason.value, message=error.message)
+        # The message is written for people; a stack would bury it.
+        log.error("Server could not start", reason=error.reason.value, message=error.message)  # noqa: TRY400
         _leave_reason(error)
         return 1
 

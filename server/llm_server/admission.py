@@ -3,6 +3,7 @@
 Refusals are raised here, before anything is computed. Used by ``service`` on the event loop.
 """
 
+import asyncio
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,18 +37,18 @@ class GenerationParams:
 
 
 class Permits:
-    """Bounds the requests inside: the batch and the queue behind it."""
+    """Bounds the requests inside: the batch and the queue behind it.
+
+    ``empty`` is set while nobody is.
+    """
 
     def __init__(self, limits: ServingLimits) -> None:
         self._max_batch_size = limits.max_batch_size
         self._limit = limits.max_batch_size + limits.max_queued_requests
         self._inside = 0
         self._average_seconds = 0.0
-
-    @property
-    def inside(self) -> int:
-        """Requests that hold a permit."""
-        return self._inside
+        self.empty = asyncio.Event()
+        self.empty.set()
 
     @contextmanager
     def hold(self) -> Iterator[None]:
@@ -55,10 +56,13 @@ class Permits:
         if self._inside >= self._limit:
             raise Overloaded(limit=self._limit, retry_after_seconds=self.retry_after_seconds())
         self._inside += 1
+        self.empty.clear()
         try:
             yield
         finally:
             self._inside -= 1
+            if self._inside == 0:
+                self.empty.set()
 
     def record(self, seconds: float) -> None:
         """Take note of how long a finished request was inside."""

@@ -4,23 +4,33 @@ Runs in the loading thread. torch and transformers are imported here and only fo
 needs them: ``builtin://simulated`` never does.
 """
 
+import hashlib
+import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
+from typing import TYPE_CHECKING
 
-from llm_server import contract
+from llm_server import contract, machine
 from llm_server.contract import StartupFailure, StartupPhase
 from llm_server.engine.batch import ModelRunner, RunnerCapacity
 from llm_server.engine.core import Clock, EngineCore, TextRules
 from llm_server.engine.scheduler import Scheduler, SchedulerLimits
 from llm_server.engine.simulated_runner import SimulatedModel, SimulatedRunner, TimingModel
-from llm_server.models import simulated_tokenizer
+from llm_server.models import environment, memory, simulated_tokenizer
 from llm_server.models.failures import StartupError, classify
 from llm_server.models.progress import Progress
 from llm_server.models.simulated_tokenizer import SimulatedTokenizer
 from llm_server.models.source import BuiltinSource, FileSource, HubSource, ModelSource
 from llm_server.models.tokenizer import Tokenizer
 from llm_server.settings import ServerSettings
+
+if TYPE_CHECKING:
+    from llm_server.engine.hf_runner import CacheBudget
+    from llm_server.models.loading import LoadedModel, LoadOptions
+
+_CACHE_SHARE = 0.7
+"""Of the memory that is free after the load; the rest is for activations and the tokenizer."""
 
 _SIMULATED_MAX_MODEL_LEN = 32_768
 _SIMULATED_VOCAB_SIZE = 1 << 33  # its tokenizer tags four bytes of text with a fifth
@@ -128,7 +138,65 @@ def _assemble_simulated(settings: ServerSettings, progress: Progress) -> Assembl
 def _assemble_loaded(
     settings: ServerSettings, source: ModelSource, progress: Progress
 ) -> Assembled:
-    raise NotImplementedError
+    import torch  # noqa: PLC0415
+
+    from llm_server.engine.hf_forward import CacheUnsupported, ForwardPass  # noqa: PLC0415
+    from llm_server.engine.hf_runner import HFRunner  # noqa: PLC0415
+    from llm_server.models import loading  # noqa: PLC0415
+
+    torch.set_num_threads(machine.compute_threads())
+    loaded = loading.load(source, _load_options(settings), progress)
+    progress.enter(StartupPhase.WARMING_UP)
+    try:
+        forward = ForwardPass(loaded.model)
+    except CacheUnsupported as error:
+        raise StartupError(StartupFailure.MODEL_UNSUPPORTED, str(error)) from error
+    vocab_size: int = loaded.model.get_input_embeddings().num_embeddings
+    runner = HFRunner(forward, vocab_size, _cache_budget(settings, loaded))
+    capacity = runner.warm_up()
+    if settings.kv_capacity_tokens is not None:
+        capacity = replace(capacity, kv_capacity_tokens=settings.kv_capacity_tokens)
+    return Assembled(
+        runner=runner,
+        tokenizer=loaded.tokenizer,
+        capacity=capacity,
+        eos_token_ids=loaded.eos_token_ids,
+        max_model_len=_fitting_length(settings, loaded.max_model_len, capacity.kv_capacity_tokens),
+        fingerprint=_fingerprint(source, loaded),
+    )
+
+
+def _load_options(settings: ServerSettings) -> "LoadOptions":
+    from llm_server.models.loading import LoadOptions  # noqa: PLC0415
+
+    return LoadOptions(
+        dtype=settings.dtype,
+        device=settings.device,
+        max_model_len=settings.max_model_len,
+        cache_dir=settings.cache_dir or environment.default_cache_dir(os.environ),
+        builtin_models_dir=settings.builtin_models_dir,
+    )
+
+
+def _cache_budget(settings: ServerSettings, loaded: "LoadedModel") -> "CacheBudget":
+    import torch  # noqa: PLC0415
+
+    from llm_server.engine.hf_runner import CacheBudget  # noqa: PLC0415
+
+    if loaded.device == "cpu":
+        free = memory.available_memory().available_bytes
+    else:
+        free, _ = torch.cuda.mem_get_info(loaded.device)
+    return CacheBudget(
+        max_bytes=int(free * _CACHE_SHARE),
+        max_tokens=settings.max_batch_size * loaded.max_model_len,
+    )
+
+
+def _fingerprint(source: ModelSource, loaded: "LoadedModel") -> str:
+    """Return a short name of what decides the tokens: code, weights and their format."""
+    parts = (version(), str(source), loaded.revision or "", loaded.dtype.value, loaded.device)
+    return "llm-" + hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
 def _fitting_length(settings: ServerSettings, model_len: int, kv_capacity_tokens: int) -> int:

@@ -5,9 +5,12 @@ Prompts, texts and keys are never logged. Called once by ``__main__``.
 
 import logging
 import sys
+from typing import TYPE_CHECKING
 
 import structlog
-from structlog.typing import Processor
+
+if TYPE_CHECKING:
+    from structlog.typing import Processor
 
 
 def configure() -> None:

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 import uvicorn
@@ -49,7 +49,6 @@ _T = TypeVar("_T")
 
 _KEEP_ALIVE_SECONDS = 75  # longer than the idle time-outs of common proxies
 _END_SECONDS = 5  # for each of: typed errors to go out, connections to close, the engine to stop
-_POLL_SECONDS = 0.05
 
 
 class EngineBroke(Exception):
@@ -103,7 +102,8 @@ class ServerProcess:
 
     async def _live(self, ending: asyncio.Future[Ending], http: "_HttpServer") -> Ending:
         loading = self._begin_loading()
-        await asyncio.wait({loading, ending}, return_when=asyncio.FIRST_COMPLETED)
+        either: set[asyncio.Future[Any]] = {loading, ending}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if ending.done():
             self._lifecycle.enter(State.STOPPED)
             return ending.result()
@@ -131,12 +131,12 @@ class ServerProcess:
         self._enter(State.REFUSING)
         http.close_idle_connections()
         # 3. Let what was admitted finish.
-        await _until_empty(service, self._settings.effective_drain_seconds)
+        await service.until_empty(self._settings.effective_drain_seconds)
         # 4. End the rest with a typed error, never with a cut stream.
         message = "The server is shutting down and the time for draining is over; retry"
         self._slot.close()
         service.fail_all(FailureKind.SHUTTING_DOWN, message)
-        await _until_empty(service, _END_SECONDS)
+        await service.until_empty(_END_SECONDS)
         self._enter(State.STOPPED)
 
     def _go_live(self, assembled: Assembled, ending: asyncio.Future[Ending]) -> GenerationService:
@@ -274,13 +274,6 @@ class _HttpServer(uvicorn.Server):
         """Close connections without a request; the others close with their answer."""
         for connection in list(self.server_state.connections):
             connection.shutdown()
-
-
-async def _until_empty(service: GenerationService, seconds: float) -> None:
-    """Wait until no request is inside, at most ``seconds``."""
-    deadline = time.monotonic() + seconds
-    while service.num_inside and time.monotonic() < deadline:
-        await asyncio.sleep(_POLL_SECONDS)
 
 
 def _end_on_signals(ending: asyncio.Future[Ending]) -> None:

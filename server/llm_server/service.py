@@ -6,7 +6,7 @@ one terminal event, and holds its permit exactly until then.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -140,10 +140,11 @@ class GenerationService:
         self._clock = clock
         self._permits = Permits(limits)
 
-    @property
-    def num_inside(self) -> int:
-        """Requests admitted and not ended."""
-        return self._permits.inside
+    async def until_empty(self, timeout_seconds: float) -> None:
+        """Wait until no request is inside, at most so long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_seconds):
+                await self._permits.empty.wait()
 
     @asynccontextmanager
     async def generate(
