@@ -8,7 +8,13 @@ import yaml
 
 from e2e.refused_specs import REFUSED, UNKNOWN_FIELDS, RefusedSpec, UnknownField
 from e2e.story import Cluster, Namespace
-from llm_operator.kinds import GROUP, LLM_DEPLOYMENT
+from llm_operator.api.resource import LLMDeployment
+from llm_operator.api.revisioned import revisioned_part
+from llm_operator.desired.identity import Identity
+from llm_operator.desired.objects import render_deployment
+from llm_operator.desired.pod import CURRENT_RENDERER
+from llm_operator.desired.revision import make_revision
+from llm_operator.kinds import DEPLOYMENT, GROUP, LLM_DEPLOYMENT
 
 pytestmark = pytest.mark.cluster
 
@@ -55,6 +61,21 @@ def test_an_example_is_accepted(module_namespace: Namespace, example: Path) -> N
     module_namespace.kubectl(
         "create", "--dry-run=server", "--validate=strict", "-f", "-", stdin=example.read_text()
     )
+
+
+def test_every_field_is_one_that_a_deployment_takes(module_namespace: Namespace) -> None:
+    """What the schema accepts, the API server accepts in the Deployment that is made of it."""
+    manifest = yaml.safe_load((ROOT / "examples/every-field.yaml").read_text())
+    metadata = {"namespace": module_namespace.name, "uid": "e2e"}
+    resource = LLMDeployment.parse(manifest | {"metadata": manifest["metadata"] | metadata})
+    revision = make_revision(revisioned_part(resource.spec), CURRENT_RENDERER, "server:1")
+    identity = Identity(module_namespace.name, resource.metadata.name, resource.metadata.uid)
+    response = module_namespace.cluster.api.post(
+        DEPLOYMENT.path(module_namespace.name),
+        params={"dryRun": "All", "fieldValidation": "Strict"},
+        json=render_deployment(identity, revision, replicas=1),
+    )
+    assert response.is_success, response.json()["message"]
 
 
 def test_the_crd_is_within_the_api_servers_limits(cluster: Cluster) -> None:
