@@ -18,6 +18,7 @@ from benchmarks.contender import PEER_KIND
 
 Manifest = dict[str, Any]
 MANAGER: Final = "plain-kopf"
+IMMUTABLE: Final = frozenset({"ControllerRevision"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ def _deployment(
 
 
 def ensure(namespace: str, manifest: Manifest) -> None:
-    """Create the child if it is not there, patch it if it is."""
+    """Create the child if it is not there, patch it if it is and may change."""
     calls, name = calls_of(manifest["kind"]), manifest["metadata"]["name"]
     try:
         calls.read(name, namespace)
@@ -112,7 +113,8 @@ def ensure(namespace: str, manifest: Manifest) -> None:
         if error.status != 404:
             raise
         calls.create(namespace, manifest)
-    else:
+        return
+    if manifest["kind"] not in IMMUTABLE:
         calls.patch(name, namespace, manifest)
 
 
