@@ -46,7 +46,7 @@ check: env ## lint, types, layers, generated files
 	@.venv/bin/lint-imports
 
 unit: env ## tests without a cluster and without a real model
-	@$(PY) -m pytest tests/unit tests/contract
+	@$(PY) -m pytest tests/unit tests/contract -m "not programs"
 
 integration: env ## tests with tiny models, real HTTP and real processes
 	@$(PY) -m pytest tests/integration
@@ -54,7 +54,7 @@ integration: env ## tests with tiny models, real HTTP and real processes
 e2e: env ## tests on the local cluster
 	@$(PY) -m pytest e2e
 
-cluster-up: env ## a cluster with registry, metrics-server and the images
+cluster-up: env ## a cluster with registry, metrics-server and storage
 	@$(PY) -m e2e.cluster up
 
 cluster-down: env ## remove what cluster-up made
