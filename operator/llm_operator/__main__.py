@@ -19,9 +19,11 @@ from typing import Any, Final
 import structlog
 from prometheus_client import CollectorRegistry
 
+from llm_operator import kinds
 from llm_operator.bridge import Bridge
 from llm_operator.cluster.cache import Cache, ResourceKey
 from llm_operator.cluster.client import ClusterClient
+from llm_operator.cluster.informer import Informer, Scope
 from llm_operator.cluster.lease import Candidate, Elector, LeaseTiming
 from llm_operator.cluster.transport import Transport, connect
 from llm_operator.desired.pod import CURRENT_RENDERER
@@ -34,7 +36,8 @@ from llm_operator.telemetry import Telemetry
 from llm_operator.worker import Worker, utc_now
 
 _LOG: Final = structlog.get_logger("llm_operator")
-_SYNC_POLL_SECONDS: Final = 0.05
+_STUCK_SECONDS: Final = 600.0
+"""No pass takes so long: each of its requests has a deadline."""
 
 
 @dataclass(slots=True)
@@ -46,6 +49,7 @@ class Operator:
     telemetry: Telemetry
     queue: WorkQueue[ResourceKey]
     worker: Worker
+    informer: Informer
     bridge: Bridge
     elector: Elector
     loop_watch: LoopWatch
@@ -54,7 +58,6 @@ class Operator:
     async def run(self) -> int:
         """Run until a signal or a failure; return the exit code."""
         self._listen_for_signals()
-        self.bridge.on_watching = self._listen_for_signals
         probes = ProbeServer(
             self.settings.probe_port, self.liveness, self.readiness, self.telemetry.exposition
         )
@@ -62,6 +65,7 @@ class Operator:
         parts = [
             asyncio.create_task(part, name=name)
             for name, part in {
+                "lists": self.informer.run(),
                 "watches": self.bridge.run(),
                 "election": self.elector.run(),
                 "workers": self._work(),
@@ -79,35 +83,37 @@ class Operator:
 
     def liveness(self) -> str | None:
         """Return why the process should be started anew, or None."""
-        lag = self.loop_watch.lag_seconds
-        return f"the event loop lags by {lag:.1f} s" if lag > LAG_LIMIT_SECONDS else None
+        lag, in_hand = self.loop_watch.lag_seconds, self.queue.longest_in_hand_seconds
+        if lag > LAG_LIMIT_SECONDS:
+            return f"the event loop lags by {lag:.1f} s"
+        if in_hand > _STUCK_SECONDS:
+            return f"a pass has been running for {in_hand:.0f} s"
+        return None
 
     def readiness(self) -> str | None:
         """Return why the process is not ready, or None; a standby is ready."""
         if self._stopping.is_set():
             return "stopping"
-        return None if self.bridge.is_synced() else "not everything has been listed yet"
+        return None if self.informer.synced.is_set() else "not everything has been listed yet"
 
     def _listen_for_signals(self) -> None:
-        """Take the signals; kopf installs handlers of its own each time it starts."""
+        """Stop in order on the signals that ask for it."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
 
     async def _work(self) -> None:
         await self.elector.elected.wait()
-        while not self.bridge.is_synced():  # noqa: ASYNC110 - a look at a set, for seconds at most
-            await asyncio.sleep(_SYNC_POLL_SECONDS)
+        await self.informer.synced.wait()
         _LOG.info("Started workers", workers=self.settings.workers, term=self.elector.term)
         async with asyncio.TaskGroup() as group:
             for _ in range(self.settings.workers):
                 group.create_task(self.worker.run())
 
     async def _stop(self, parts: list[asyncio.Task[Any]]) -> None:
-        """End in order: intake, passes in hand, watches, Lease."""
+        """End in order: passes in hand, watches, Lease."""
         _LOG.info("Stopping")
         self.queue.close()
-        self.bridge.stop()
         by_name = {part.get_name(): part for part in parts}
         ending = [by_name["workers"]] if self.elector.elected.is_set() else []
         if ending:
@@ -154,16 +160,10 @@ async def assemble(settings: OperatorSettings) -> Operator:
     )
     cache = Cache(time.monotonic)
     queue = WorkQueue[ResourceKey](time.monotonic, random.SystemRandom())
-    bridge = Bridge(
-        cache=cache,
-        queue=queue,
-        client=client,
-        credentials=transport.credentials,
-        telemetry=telemetry,
-        namespace=settings.watch_namespace or None,
-        relist_seconds=settings.relist_seconds,
-        rng=random.SystemRandom(),
-    )
+    scope = Scope(settings.watch_namespace or None, settings.relist_seconds)
+    rng = random.SystemRandom()
+    informer = Informer(client, cache, queue, scope, rng, telemetry.missed)
+    bridge = Bridge(informer, transport.credentials, rng, telemetry.watch_restarted)
     loop_watch = LoopWatch()
     telemetry.observe(
         leads=elector.is_leader, depth=lambda: queue.depth, lag=lambda: loop_watch.lag_seconds
@@ -174,11 +174,13 @@ async def assemble(settings: OperatorSettings) -> Operator:
         queue=queue,
         telemetry=telemetry,
         environment=lambda: Environment(
-            settings.server_image, CURRENT_RENDERER, bridge.service_monitors_known
+            settings.server_image, CURRENT_RENDERER, informer.knows(kinds.SERVICE_MONITOR)
         ),
         identity=identity,
     )
-    return Operator(settings, transport, telemetry, queue, worker, bridge, elector, loop_watch)
+    return Operator(
+        settings, transport, telemetry, queue, worker, informer, bridge, elector, loop_watch
+    )
 
 
 async def _serve(settings: OperatorSettings) -> int:

@@ -44,7 +44,7 @@ class WorkQueue(Generic[K]):
         self._rng = rng
         self._lanes: dict[Lane, deque[K]] = {lane: deque() for lane in Lane}
         self._dirty: dict[K, Lane] = {}
-        self._processing: set[K] = set()
+        self._processing: dict[K, float] = {}
         self._due: dict[K, float] = {}
         self._timers: list[tuple[float, int, K]] = []
         self._sequence = 0
@@ -57,6 +57,12 @@ class WorkQueue(Generic[K]):
     def depth(self) -> int:
         """How many keys wait to be handed out now; delayed ones do not count."""
         return len(self._dirty)
+
+    @property
+    def longest_in_hand_seconds(self) -> float:
+        """For how long the key has been worked on that was handed out first; 0 if none is."""
+        started = min(self._processing.values(), default=None)
+        return 0.0 if started is None else self._clock() - started
 
     def add(self, key: K, lane: Lane) -> None:
         """Have ``key`` handed out; one that already waits moves to the earlier lane."""
@@ -122,12 +128,12 @@ class WorkQueue(Generic[K]):
         if key is not None:
             del self._dirty[key]
             self._due.pop(key, None)
-            self._processing.add(key)
+            self._processing[key] = self._clock()
         return key
 
     def done(self, key: K) -> None:
         """Give a key back; if it was added meanwhile it waits again."""
-        self._processing.discard(key)
+        self._processing.pop(key, None)
         lane = self._dirty.get(key)
         if lane is not None:
             self._lanes[lane].append(key)

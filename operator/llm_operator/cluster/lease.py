@@ -133,9 +133,13 @@ class Elector:
         await self._win()
         _log.info("lease.acquired", identity=self._candidate.identity, term=self.term)
         self.elected.set()
-        while True:
-            await asyncio.sleep(min(self._pause(), self._seconds_to_deadline()))
-            await self._attempt(self._renew)
+        try:
+            while True:
+                await asyncio.sleep(min(self._pause(), self._seconds_to_deadline()))
+                await self._attempt(self._renew)
+        except LeadershipLost:
+            self._renewed_at = None
+            raise
 
     async def _win(self) -> None:
         while True:
