@@ -86,3 +86,7 @@ def _leave_reason(error: StartupError) -> None:
     path = Path(contract.TERMINATION_LOG_PATH)
     if path.exists():
         failures.write_termination_log(error, path)
+
+
+if __name__ == "__main__":
+    main()
