@@ -146,8 +146,6 @@ def _ended_cause(ended: Mapping[str, Any]) -> tuple[Reason, str] | None:
     code = ended.get("exitCode", 0)
     if ended.get("reason") == "OOMKilled":
         return Reason.OUT_OF_MEMORY, "The container exceeded resources.limits.memory"
-    if code == 0:
-        return None
     message = ended.get("message", "").strip()
     told = _told_cause(message)
     if told is not None:

@@ -50,6 +50,7 @@ CASES = [
     ),
     ({"containerStatuses": [crashed(reason="OOMKilled", code=137)]}, Reason.OUT_OF_MEMORY),
     ({"containerStatuses": [crashed(message="Traceback\nBoom")]}, Reason.CRASH_LOOPING),
+    ({"containerStatuses": [crashed(code=0, reason="Completed")]}, Reason.CRASH_LOOPING),
     ({"containerStatuses": [told("ModelNotFound")]}, Reason.MODEL_NOT_FOUND),
     ({"containerStatuses": [told("ModelUnauthorized")]}, Reason.MODEL_UNAUTHORIZED),
     ({"containerStatuses": [told("InvalidSettings")]}, Reason.INVALID_SERVER_SETTINGS),
