@@ -4,6 +4,9 @@ Uses a cluster of its own name beside any other, so that what it finds is its ow
 """
 
 import re
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +18,8 @@ from e2e.cluster.paths import ClusterFiles
 from e2e.cluster.podman import podman_environment
 
 NAME = "llm-operator-inventory"
+NODE = f"{NAME}-control-plane"
+KIND_STARTS_SECONDS = 240
 SHELL_IMAGE = "registry.k8s.io/kube-proxy:v1.36.4"
 VOLATILE_SETTINGS = re.compile(
     r"fs/(dentry-state|file-nr|inode-(nr|state)|quota/|epoll)|kernel/(random/|ns_last_pid|pty/nr)"
@@ -85,9 +90,21 @@ def before() -> set[str]:
 
 @pytest.fixture(scope="module")
 def own(before: set[str]) -> Iterator[Cluster]:
-    """A cluster of this module."""
+    """A cluster of this module, made where a run was killed while kind was creating it."""
+    with subprocess.Popen([sys.executable, "-m", "e2e.cluster", "up", "--name", NAME]) as killed:
+        deadline = time.monotonic() + KIND_STARTS_SECONDS
+        while not attempt("podman", "container", "exists", NODE, env=podman_environment()).ok:
+            assert time.monotonic() < deadline, "kind has not started a node"
+            time.sleep(0.5)
+        killed.kill()
     yield up(NAME)
     down(NAME)
+
+
+def test_up_clears_what_a_killed_run_left(own: Cluster) -> None:
+    """After a run that was killed midway, `up` makes a cluster with one ready node."""
+    ready = own.kubectl("get", "nodes", "--no-headers")
+    assert ready.split()[:2] == [NODE, "Ready"]
 
 
 def test_up_keeps_a_healthy_cluster(own: Cluster) -> None:

@@ -14,14 +14,26 @@ from e2e.cluster.cluster import Cluster, ClusterMissing
 from e2e.cluster.commands import CommandFailed, CommandTimeout
 from e2e.cluster.images import RECIPES, image
 from e2e.cluster.images import load as push_local
-from e2e.cluster.paths import DEFAULT_NAME
+from e2e.cluster.paths import DEFAULT_NAME, checked_name
 
 app = typer.Typer(
     help="A local Kubernetes cluster by kind, with Docker or with podman (CONTAINER_TOOL).",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-Name = Annotated[str, typer.Option("--name", help="cluster, up to 30 of a-z, 0-9 and '-'")]
+
+
+def _name(value: str) -> str:
+    try:
+        return checked_name(value)
+    except ValueError as refused:
+        raise typer.BadParameter(str(refused)) from refused
+
+
+Name = Annotated[
+    str,
+    typer.Option("--name", callback=_name, help="cluster, up to 30 of a-z, 0-9 and '-'"),
+]
 
 
 @app.command("preflight")
@@ -44,8 +56,12 @@ def show_preflight() -> None:
 @app.command()
 def up(name: Name = DEFAULT_NAME) -> None:
     """Make the cluster, or keep the healthy one; what a killed run left is cleared first."""
-    lifecycle.up(name)
     option = "" if name == DEFAULT_NAME else f" --name {name}"
+    try:
+        lifecycle.up(name)
+    except KeyboardInterrupt:
+        typer.echo(f"stopped; `python -m e2e.cluster down{option}` removes what there is", err=True)
+        raise typer.Exit(130) from None
     typer.echo(f"cluster {name} is up. In it:")
     typer.echo(f"  python -m e2e.cluster exec{option} -- kubectl get pods -A")
     typer.echo(f"  python -m e2e.cluster down{option}")

@@ -6,6 +6,7 @@ the last one has gone; with Docker the engine's own machine is left as kind leav
 """
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,11 +22,18 @@ _WRITTEN_BY_KUBELET = (  # https://kubernetes.io/docs/reference/command-line-too
     "kernel/keys/root_maxbytes",
 )
 _WRITTEN_BY_SYSTEMD = ("fs/file-max", "fs/nr_open")  # the node's first process raises both
-_SYSCTL = Path("/proc/sys")
-_NAMESPACES = Path("/run/netns")
-_MODULES = Path("/lib/modules")
-_CGROUPS = Path("/sys/fs/cgroup")
 _PODMAN_CGROUP = "libpod_parent"
+
+
+@dataclass(frozen=True, slots=True)
+class HostPlaces:
+    """Where the machine keeps what is recorded."""
+
+    record: Path
+    sysctl: Path = Path("/proc/sys")
+    namespaces: Path = Path("/run/netns")
+    modules: Path = Path("/lib/modules")
+    cgroups: Path = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,52 +46,51 @@ class HostRecord:
     cgroups: list[str]
 
 
-def record_host() -> None:
+def host_places() -> HostPlaces:
+    """Return this machine's places."""
+    return HostPlaces(cache_root() / "clusters" / "host.json")
+
+
+def record_host(places: HostPlaces) -> None:
     """Write the record unless one is there, and make what a node expects to find."""
-    path = _record_path()
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(asdict(_observe()), indent=1))
-        partial.rename(path)
-    _MODULES.mkdir(parents=True, exist_ok=True)  # kind mounts it; it need not hold anything
+    if not places.record.exists():
+        places.record.parent.mkdir(parents=True, exist_ok=True)
+        partial = places.record.with_suffix(".partial")
+        partial.write_text(json.dumps(asdict(_observe(places)), indent=1))
+        partial.rename(places.record)
+    places.modules.mkdir(parents=True, exist_ok=True)  # kind mounts it; it need not hold anything
 
 
-def restore_host() -> None:
+def restore_host(places: HostPlaces) -> None:
     """Put back what the record says and remove it. Nothing happens without a record."""
-    path = _record_path()
-    if not path.exists():
+    if not places.record.exists():
         return
-    before = HostRecord(**json.loads(path.read_text()))
+    before = HostRecord(**json.loads(places.record.read_text()))
     for name, value in before.kernel_settings.items():
-        if _read(name) != value:
-            (_SYSCTL / name).write_text(value)
-    for cgroup in set(_podman_cgroups()) - set(before.cgroups):
+        if _read(places.sysctl / name) != value:
+            (places.sysctl / name).write_text(value)
+    for cgroup in set(_podman_cgroups(places)) - set(before.cgroups):
         _remove_empty_tree(Path(cgroup))
-    if not before.namespaces_mounted and _is_mount(_NAMESPACES) and _is_empty(_NAMESPACES):
-        attempt("umount", str(_NAMESPACES))
-    if not before.modules_existed and _MODULES.is_dir() and _is_empty(_MODULES):
-        _MODULES.rmdir()
-    path.unlink()
+    mounted = _is_mount(places.namespaces) and not before.namespaces_mounted
+    if mounted and _is_empty(places.namespaces):
+        attempt("umount", str(places.namespaces))
+    if not before.modules_existed and places.modules.is_dir() and _is_empty(places.modules):
+        places.modules.rmdir()
+    places.record.unlink()
 
 
-def _observe() -> HostRecord:
+def _observe(places: HostPlaces) -> HostRecord:
+    settings = (*_WRITTEN_BY_KUBELET, *_WRITTEN_BY_SYSTEMD)
     return HostRecord(
-        kernel_settings={
-            name: _read(name) for name in (*_WRITTEN_BY_KUBELET, *_WRITTEN_BY_SYSTEMD)
-        },
-        namespaces_mounted=_is_mount(_NAMESPACES),
-        modules_existed=_MODULES.is_dir(),
-        cgroups=_podman_cgroups(),
+        kernel_settings={name: _read(places.sysctl / name) for name in settings},
+        namespaces_mounted=_is_mount(places.namespaces),
+        modules_existed=places.modules.is_dir(),
+        cgroups=_podman_cgroups(places),
     )
 
 
-def _record_path() -> Path:
-    return cache_root() / "clusters" / "host.json"
-
-
-def _read(name: str) -> str:
-    return (_SYSCTL / name).read_text().strip()
+def _read(path: Path) -> str:
+    return path.read_text().strip()
 
 
 def _is_mount(path: Path) -> bool:
@@ -96,9 +103,9 @@ def _is_empty(path: Path) -> bool:
     return not any(path.iterdir())
 
 
-def _podman_cgroups() -> list[str]:
-    places = [_CGROUPS / _PODMAN_CGROUP, *_CGROUPS.glob(f"*/{_PODMAN_CGROUP}")]
-    return sorted(str(place) for place in places if place.is_dir())
+def _podman_cgroups(places: HostPlaces) -> list[str]:
+    found = [places.cgroups / _PODMAN_CGROUP, *places.cgroups.glob(f"*/{_PODMAN_CGROUP}")]
+    return sorted(str(place) for place in found if place.is_dir())
 
 
 def _remove_empty_tree(cgroup: Path) -> None:
@@ -109,5 +116,5 @@ def _remove_empty_tree(cgroup: Path) -> None:
 
 
 def _remove_cgroup(cgroup: Path) -> None:
-    if not (cgroup / "cgroup.procs").read_text().strip():
+    with suppress(OSError):  # busy: somebody else's container lives there
         cgroup.rmdir()

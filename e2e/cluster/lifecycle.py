@@ -85,6 +85,8 @@ def _prepare(cluster: Cluster) -> list[str]:
     """Write the files that kind reads; return the flags that it needs on this route."""
     files = cluster.files
     files.audit.mkdir(parents=True)
+    # There before the API server: it keeps owner and mode, or only root could read its log.
+    (files.audit / "audit.log").touch(mode=0o644)
     shutil.copy(_MANIFESTS / "audit-policy.yaml", files.root)
     config = (_MANIFESTS / "kind.yaml").read_text()
     (files.root / "kind.yaml").write_text(config.replace("MAX_OPEN_FILES", str(max_open_files())))

@@ -34,13 +34,26 @@ def create(name: str) -> None:
     run("ip", "-n", name, "link", "set", "lo", "up")
 
 
+def end_processes(name: str, sparing: str = "") -> None:
+    """End every process in the namespace but those of the program `sparing`.
+
+    A container's processes are not in it: a container has a namespace of its own.
+    """
+    _signal_all(name, signal.SIGTERM, sparing)
+    deadline = time.monotonic() + _GRACE_SECONDS
+    while _processes(name, sparing) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    _signal_all(name, signal.SIGKILL, sparing)
+
+
+def is_empty(name: str) -> bool:
+    """Whether no process is in the namespace."""
+    return not _processes(name, sparing="")
+
+
 def remove(name: str) -> None:
     """End every process in the namespace and remove it."""
-    _signal_all(name, signal.SIGTERM)
-    deadline = time.monotonic() + _GRACE_SECONDS
-    while _processes(name) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    _signal_all(name, signal.SIGKILL)
+    end_processes(name)
     run("ip", "netns", "delete", name)
 
 
@@ -48,11 +61,19 @@ def _path(name: str) -> Path:
     return Path("/run/netns") / name
 
 
-def _processes(name: str) -> list[int]:
-    return [int(pid) for pid in attempt("ip", "netns", "pids", name).stdout.split()]
+def _processes(name: str, sparing: str) -> list[int]:
+    found = [int(pid) for pid in attempt("ip", "netns", "pids", name).stdout.split()]
+    return [pid for pid in found if _program(pid) != sparing]
 
 
-def _signal_all(name: str, number: signal.Signals) -> None:
-    for pid in _processes(name):
+def _program(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""  # it has ended
+
+
+def _signal_all(name: str, number: signal.Signals, sparing: str) -> None:
+    for pid in _processes(name, sparing):
         with suppress(ProcessLookupError):
             os.kill(pid, number)

@@ -16,7 +16,7 @@ from e2e.cluster import namespace
 from e2e.cluster.commands import attempt, run
 from e2e.cluster.debian import debian_image
 from e2e.cluster.engine import REGISTRY, BuildOrder, ContainerTool, path_with
-from e2e.cluster.host import record_host, restore_host
+from e2e.cluster.host import host_places, record_host, restore_host
 from e2e.cluster.node_image import node_image
 from e2e.cluster.paths import ClusterFiles, cache_root, uv_cache
 from e2e.cluster.podman import image_exists, podman, podman_build, podman_environment, try_podman
@@ -28,7 +28,9 @@ _REGISTRY_START_SECONDS = 10.0
 _REGISTRY_MAX_BYTES = 20 * 2**30
 _PYTHON_PACKAGES = ("python3", "python3-venv", "ca-certificates", "libgomp1")
 _CA_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
-_KEPT_BUILDS = 3
+_KEPT_BUILDS = 2
+_CONTAINER_MONITOR = "conmon"  # podman must find it to remove its container in order
+_CONTAINER_START_SECONDS = 2.0
 _REGISTRY_CONFIG = """\
 version: 0.1
 log: {{accesslog: {{disabled: true}}, level: warn}}
@@ -65,7 +67,7 @@ class PodmanEngine:
     def prepare(self, name: str, /) -> list[str]:
         """Record the machine, make namespace and network, and name the node image."""
         image = node_image(build_programs())
-        record_host()
+        record_host(host_places())
         namespace.create(name)
         # No DNS of podman's own: it is one process for all networks, and names need not leave.
         run(*self.prefix(name), "podman", "network", "create", "--disable-dns", name,
@@ -80,6 +82,8 @@ class PodmanEngine:
 
     def clear(self, name: str, /) -> None:
         """End the namespace's processes, remove it and the network, put the machine back."""
+        if namespace.exists(name):
+            namespace.end_processes(name, sparing=_CONTAINER_MONITOR)
         # Where its firewall rules are; with the namespace gone, where it can write none.
         place = self.prefix(name) if namespace.exists(name) else ["unshare", "--net"]
         removal = (*place, "podman", "rm", "--force", "--time", "0", "--volumes")
@@ -90,9 +94,10 @@ class PodmanEngine:
         if namespace.exists(name):
             namespace.remove(name)
         try_podman("network", "rm", "--force", name)
+        _remove_orphaned_namespaces()
         others = [path for path in (cache_root() / "clusters").glob("*/") if path.name != name]
         if not others:
-            restore_host()
+            restore_host(host_places())
 
     def leftovers(self, name: str, /) -> list[str]:
         """Containers, network and namespace of this name."""
@@ -176,6 +181,25 @@ class PodmanEngine:
                 msg = f"registry does not listen on {REGISTRY}: see {files.root / 'registry.log'}"
                 raise TimeoutError(msg)
             time.sleep(0.1)
+
+
+def _remove_orphaned_namespaces() -> None:
+    """Remove namespaces that a podman killed while it made a container left behind.
+
+    Looks twice: for a moment, one that is being made has no container and no process either.
+    """
+    if orphans := _orphaned_namespaces():
+        time.sleep(_CONTAINER_START_SECONDS)
+        for orphan in orphans & _orphaned_namespaces():
+            attempt("ip", "netns", "delete", orphan)
+
+
+def _orphaned_namespaces() -> set[str]:
+    containers = podman("ps", "--all", "--quiet").split()
+    keys = "{{.NetworkSettings.SandboxKey}}"
+    known = podman("inspect", "--format", keys, *containers).split() if containers else []
+    found = {path.name for path in Path("/run/netns").glob("netns-*")}
+    return {name for name in found - {Path(key).name for key in known} if namespace.is_empty(name)}
 
 
 def _bound(storage: Path) -> None:

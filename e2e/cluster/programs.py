@@ -28,6 +28,7 @@ _PACKAGES = (
     "k8s.io/kubernetes/cmd/kubeadm",
     "sigs.k8s.io/kind",
 )
+_KEPT_BUILDS = 3
 _COMPONENTS = (
     "etcd",
     "kubectl",
@@ -94,9 +95,17 @@ def build_programs() -> Programs:
         for name in _COMPONENTS:
             (partial / name).symlink_to(COMBINED)
         partial.rename(target)
+        _keep_newest(target.parent)
         built = cached_programs()
         assert built is not None
         return built
+
+
+def _keep_newest(directory: Path) -> None:
+    """Bound the cache; two checkouts may alternate, more are built again."""
+    builds = sorted(directory.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+    for old in builds[_KEPT_BUILDS:]:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def module_directory(path: str) -> Path:
@@ -109,8 +118,8 @@ def module_directory(path: str) -> Path:
 
 def _compile(target: Path, progress: Step) -> None:
     progress.say("downloading modules")
-    run("go", "mod", "download", cwd=_MODULE, env=_environment(), timeout_seconds=1200)
-    total = len(run("go", "list", *_selection(), cwd=_MODULE, env=_environment()).splitlines())
+    listed = run("go", "list", *_selection(), cwd=_MODULE, env=_environment(), timeout_seconds=1200)
+    total = len(listed.splitlines())
     compiled = 0
 
     def count(line: str) -> None:
