@@ -47,7 +47,7 @@ class ApiServerModel:
         self,
         kind: kinds.ResourceKind,
         address: tuple[str, str],
-        change: Callable[[Object], None],
+        change: Callable[[Object], object],
         manager: str = "kubectl-edit",
         subresource: str = "",
     ) -> Object:

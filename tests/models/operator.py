@@ -115,7 +115,7 @@ class OperatorModel:
 
     def _source(self, deployment: Mapping[str, Any]) -> str:
         environment = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
-        return next(e["value"] for e in environment if e["name"] == "LLM_SERVER_MODEL")
+        return str(next(e["value"] for e in environment if e["name"] == "LLM_SERVER_MODEL"))
 
     def _mark(self, pod: str, *, is_ready: bool) -> None:
         def change(obj: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Rules of the total number of pods."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -107,7 +108,7 @@ def test_with_autoscaling_the_total_is_never_below_the_minimum_nor_above_what_wa
 
 def test_only_the_scale_subresource_counts_as_scaling() -> None:
     """A manifest that owns spec.replicas is not an autoscaler."""
-    fields = {"f:spec": {"f:replicas": {}}}
+    fields: dict[str, Any] = {"f:spec": {"f:replicas": {}}}
 
     assert not held_through_scale([{"manager": "kubectl", "fieldsV1": fields}])
     assert held_through_scale([{"manager": "hpa", "subresource": "scale", "fieldsV1": fields}])
