@@ -53,14 +53,12 @@ class Images:
 
     operator: str
     server: str
-    hub: str
     client: str
 
 
 RECIPES = {
     "operator": Recipe("llm-operator", "Dockerfile.operator"),
     "server": Recipe("llm-server", "Dockerfile.server", (("ACCELERATOR", "cpu"),)),
-    "hub": Recipe("llm-e2e-hub", "e2e/images/hub/Dockerfile"),
     "client": Recipe("llm-e2e-client", "e2e/images/client/Dockerfile"),
 }
 """By the field of `Images` that each one fills."""
