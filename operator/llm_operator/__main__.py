@@ -189,7 +189,11 @@ async def _serve(settings: OperatorSettings) -> int:
     except ConnectionError as error:
         _LOG.error("Cannot reach a cluster", error=str(error))
         return 1
-    return await operator.run()
+    try:
+        return await operator.run()
+    except OSError as error:
+        _LOG.error("Cannot listen for probes", port=settings.probe_port, error=str(error))
+        return 1
 
 
 def main() -> None:
