@@ -7,7 +7,7 @@ stopped meanwhile.
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +25,7 @@ _CRD: Final = _ROOT / "crds" / f"{kinds.LLM_DEPLOYMENT.plural}.yaml"
 _TOKEN_HOURS: Final = 6
 _REMOVAL_SECONDS: Final = 1200
 _PAUSE_SECONDS: Final = 180
+_INSTALLED: Final = ("-n", OPERATOR_NAMESPACE, f"deployment/{OPERATOR_DEPLOYMENT}")
 
 
 @contextmanager
@@ -58,25 +59,35 @@ def crd_of(cluster: Cluster, contender: Contender) -> Iterator[None]:
 @contextmanager
 def paused_installation(cluster: Cluster) -> Iterator[None]:
     """Stop the operator that the chart installed, if there is one, and start it again."""
-    deployment = ("-n", OPERATOR_NAMESPACE, f"deployment/{OPERATOR_DEPLOYMENT}")
-    found = cluster.attempt("kubectl", "get", *deployment, "-o", "jsonpath={.spec.replicas}")
-    if not found.ok or found.stdout.strip() == "0":
+    found = cluster.attempt("kubectl", "get", *_INSTALLED, "-o", "json")
+    spec: dict[str, Any] = json.loads(found.stdout)["spec"] if found.ok else {"replicas": 0}
+    if spec["replicas"] == 0:
         yield
         return
-    cluster.kubectl("scale", *deployment, "--replicas=0")
     try:
-        _await_rollout(cluster)
+        with step("installed operator stopped for the time being"):
+            _scale_installed(cluster, 0)
+            _await_no_pods(cluster, spec["selector"]["matchLabels"])
         yield
     finally:
-        cluster.kubectl("scale", *deployment, f"--replicas={found.stdout.strip()}")
-        _await_rollout(cluster)
+        with step("installed operator started again"):
+            _scale_installed(cluster, spec["replicas"])
+            limit = f"--timeout={_PAUSE_SECONDS}s"
+            cluster.kubectl(
+                *("rollout", "status", *_INSTALLED, limit), timeout_seconds=_PAUSE_SECONDS + 10
+            )
 
 
-def _await_rollout(cluster: Cluster) -> None:
-    scope = ("-n", OPERATOR_NAMESPACE)
+def _scale_installed(cluster: Cluster, replicas: int) -> None:
+    cluster.kubectl("scale", *_INSTALLED, f"--replicas={replicas}")
+
+
+def _await_no_pods(cluster: Cluster, labels: Mapping[str, str]) -> None:
+    """Wait for the processes: a pod that terminates still reconciles."""
+    selector = ",".join(f"{name}={value}" for name, value in labels.items())
     limit = f"--timeout={_PAUSE_SECONDS}s"
     cluster.kubectl(
-        *("rollout", "status", f"deployment/{OPERATOR_DEPLOYMENT}", limit, *scope),
+        *("wait", "pod", "-n", OPERATOR_NAMESPACE, "-l", selector, "--for=delete", limit),
         timeout_seconds=_PAUSE_SECONDS + 10,
     )
 
