@@ -3,7 +3,8 @@
 All three sources meet here in any order, so an object is taken only if its resourceVersion is
 newer than the stored one (resourceVersions of one resource type are ordered, KEP-5504). Where an
 object was seen to be gone, a tombstone keeps the resourceVersion of its end for a minute: what is
-not newer is a late word about the dead. (By version and not by UID: a watch also says "deleted" of
+not newer is a late word about the dead, and so is what is older than a list that lacks it. (By
+version and not by UID: a watch also says "deleted" of
 an object that merely lost the label it is selected by, and that one comes back.) A list repairs
 what the watches missed. Objects are trimmed on the way in and never changed afterwards; whoever
 reads them must not change them either.
@@ -61,7 +62,8 @@ class Cache:
         self._objects: dict[_Address, Object] = {}
         self._by_parent: dict[ResourceKey, set[_Address]] = defaultdict(set)
         self._tombstones: dict[_Address, _Tombstone] = {}
-        self._synced: set[kinds.ResourceKind] = set()
+        self._listed: dict[kinds.ResourceKind, int] = {}
+        """The resourceVersion of the last list of each kind."""
 
     def put(self, kind: kinds.ResourceKind, obj: Object) -> bool:
         """Store an object unless it is old news; return whether a reconcile may care."""
@@ -93,8 +95,12 @@ class Cache:
     ) -> Relisted:
         """Take over a complete list of ``kind`` as of ``list_version``.
 
-        What is known from after that moment stays. The kind counts as synced from then on.
+        What is known from after that moment stays. The kind counts as synced from then on. A list
+        that is older than the one before it tells that the cluster was restored from a backup:
+        then nothing that is known of the kind can be ordered against it, and it is forgotten.
         """
+        if int(list_version) < self._listed.get(kind, 0):
+            self._forget(kind)
         changed: set[ResourceKey | None] = set()
         missed = 0
         listed = set()
@@ -108,15 +114,15 @@ class Cache:
         ghosts = self._ghosts(kind, listed, int(list_version))
         for address in ghosts:
             changed.add(self._parent_at(address))
-            self._bury(address, int(list_version))
-        first = kind not in self._synced
-        self._synced.add(kind)
+            self._remove(address)
+        first = kind not in self._listed
+        self._listed[kind] = max(int(list_version), self._listed.get(kind, 0))
         keys = frozenset(key for key in changed if key)
         return Relisted(keys, len(ghosts), missed=0 if first else missed)
 
     def is_synced(self, watched: Iterable[kinds.ResourceKind]) -> bool:
         """Whether each of these kinds has been listed once."""
-        return self._synced.issuperset(watched)
+        return all(kind in self._listed for kind in watched)
 
     def get(self, kind: kinds.ResourceKind, namespace: str, name: str) -> Object | None:
         """Return one object."""
@@ -170,6 +176,13 @@ class Cache:
             if address.kind == kind and address not in listed and resource_version(obj) <= version
         ]
 
+    def _forget(self, kind: kinds.ResourceKind) -> None:
+        for address in [a for a in self._objects if a.kind == kind]:
+            self._remove(address)
+        for address in [a for a in self._tombstones if a.kind == kind]:
+            del self._tombstones[address]
+        del self._listed[kind]
+
     def _parent_at(self, address: _Address) -> ResourceKey | None:
         stored = self._objects.get(address)
         return parent_key(address.kind, stored) if stored else None
@@ -188,6 +201,9 @@ class Cache:
         for gone in expired:
             del self._tombstones[gone]
         self._tombstones[address] = _Tombstone(version, now + TOMBSTONE_SECONDS)
+        self._remove(address)
+
+    def _remove(self, address: _Address) -> None:
         stored = self._objects.pop(address, None)
         if stored:
             self._unlink(address, stored)
@@ -197,8 +213,9 @@ class Cache:
         stored = self._objects.get(address)
         if stored:
             return resource_version(stored)
+        listed = self._listed.get(address.kind, 0)
         stone = self._tombstones.get(address)
-        return stone.version if stone and stone.until > self._clock() else 0
+        return max(listed, stone.version) if stone and stone.until > self._clock() else listed
 
 
 def parent_key(kind: kinds.ResourceKind, obj: Object) -> ResourceKey | None:

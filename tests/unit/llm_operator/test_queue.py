@@ -265,6 +265,6 @@ class QueueMachine(RuleBasedStateMachine):
 
 def test_nothing_is_lost_and_nothing_runs_twice() -> None:
     """Whatever the order of calls: what is owed is handed out, and never beside itself."""
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         QueueMachine, settings=settings(max_examples=60, stateful_step_count=40, deadline=None)
     )
