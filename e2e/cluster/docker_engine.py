@@ -34,20 +34,21 @@ class DockerEngine:
         """Nothing: the cluster's ports are the machine's."""
         return []
 
-    def environment(self, _name: str, /) -> dict[str, str]:
-        """The user's own, with kind held to Docker."""
-        return {**os.environ, "KIND_EXPERIMENTAL_PROVIDER": "docker"}
+    def environment(self, name: str, /) -> dict[str, str]:
+        """The user's own, with kind held to Docker and to a network of the cluster's own."""
+        own = {"KIND_EXPERIMENTAL_PROVIDER": "docker", "KIND_EXPERIMENTAL_DOCKER_NETWORK": name}
+        return {**os.environ, **own}
 
     def prepare(self, _name: str, /) -> list[str]:
         """Nothing: kind makes its network and pulls its node image."""
         return []
 
     def start_registry(self, name: str, /) -> str:
-        """Run a registry on kind's network, published on the loopback only."""
+        """Run a registry on the cluster's network, published on the loopback only."""
         container = _registry_container(name)
         if not attempt("docker", "inspect", container).ok:
             run(
-                *("docker", "run", "--detach", "--name", container, "--network", "kind"),
+                *("docker", "run", "--detach", "--name", container, "--network", name),
                 *("--publish", f"127.0.0.1:{REGISTRY.split(':')[1]}:5000"),
                 *("--volume", f"{_REGISTRY_VOLUME}:/var/lib/registry", _REGISTRY_IMAGE),
                 timeout_seconds=300,
@@ -56,16 +57,18 @@ class DockerEngine:
         return f"http://{container}:5000"
 
     def clear(self, name: str, /) -> None:
-        """Remove the registry's container; its volume stays as a cache."""
-        attempt("docker", "rm", "--force", _registry_container(name))
+        """Remove node, registry and network; the registry's volume stays as a cache."""
+        attempt("docker", "rm", "--force", "--volumes", *_nodes(name), _registry_container(name))
+        attempt("docker", "network", "rm", name)
 
     def leftovers(self, name: str, /) -> list[str]:
-        """The node and the registry of this name."""
-        label = f"label=io.x-k8s.kind.cluster={name}"
-        found = attempt("docker", "ps", "--all", "--quiet", "--filter", label).stdout.split()
+        """Node, registry and network of this name."""
+        found = [f"container {node}" for node in _nodes(name)]
         if attempt("docker", "inspect", _registry_container(name)).ok:
-            found.append(_registry_container(name))
-        return [f"container {container}" for container in found]
+            found.append(f"container {_registry_container(name)}")
+        if attempt("docker", "network", "inspect", name).ok:
+            found.append(f"network {name}")
+        return found
 
     def build(self, order: BuildOrder) -> None:
         """Build with BuildKit; a CA bundle given by SSL_CERT_FILE goes in as a secret."""
@@ -96,6 +99,11 @@ class DockerEngine:
     def base_image(self) -> str:
         """The official slim Python, as a plain `docker build` takes it."""
         return _BASE_IMAGE
+
+
+def _nodes(name: str) -> list[str]:
+    label = f"label=io.x-k8s.kind.cluster={name}"
+    return attempt("docker", "ps", "--all", "--quiet", "--filter", label).stdout.split()
 
 
 def _registry_container(name: str) -> str:

@@ -15,7 +15,7 @@ from e2e.cluster.engine import REGISTRY, ContainerTool, Engine
 from e2e.cluster.paths import DEFAULT_NAME, SOURCE, ClusterFiles
 from e2e.cluster.podman import max_open_files
 from e2e.cluster.podman_engine import PodmanEngine
-from e2e.cluster.preflight import admit
+from e2e.cluster.preflight import admit, inspect, judge
 from e2e.cluster.progress import step
 
 _MANIFESTS = SOURCE / "manifests"
@@ -54,7 +54,7 @@ def down(name: str = DEFAULT_NAME) -> None:
         try:
             tool = Cluster.existing(name).engine.tool
         except ClusterMissing:
-            tool = admit()
+            tool = judge(inspect()).tool  # removing needs nothing that a preflight would refuse
         with step(f"cluster {name}: remove"):
             _clear(name, tool)
 

@@ -18,7 +18,7 @@ _NAME_PATTERN = re.compile(r"[a-z]([a-z0-9-]{0,28}[a-z0-9])?")
 def cache_root() -> Path:
     """The directory of `LLM_OPERATOR_CACHE`, else of the XDG rule."""
     if explicit := os.environ.get("LLM_OPERATOR_CACHE"):
-        return Path(explicit)
+        return Path(explicit).absolute()
     xdg = os.environ.get("XDG_CACHE_HOME")
     return (Path(xdg) if xdg else Path.home() / ".cache") / "llm-operator"
 
