@@ -7,11 +7,11 @@ from typing import Any
 
 from llm_operator.api.resource import LLMDeployment
 from llm_operator.api.revisioned import hot_part, revisioned_part
+from llm_operator.api.spec import Strategy
 from llm_operator.api.validate import RenderedNames, find_violations
 from llm_operator.desired import pod
 from llm_operator.desired.objects import HotSpec
 from llm_operator.diagnosis import Finding
-from llm_operator.rollout.machine import Strategy
 from llm_operator.rollout.total import Asked, Bounds, held_through_scale
 
 
@@ -38,7 +38,7 @@ def read_ask(resource: LLMDeployment) -> Ask:
         revisioned=revisioned_part(resource.spec),
         hot=HotSpec(spec["service"], autoscaling, monitor if monitor.get("enabled") else None),
         asked=Asked(spec["replicas"], bounds, through_scale),
-        strategy=Strategy(rollout["strategy"]),
+        strategy=resource.spec.rollout.strategy,
         progress_deadline=timedelta(seconds=rollout["progressDeadlineSeconds"]),
         revision_history_limit=rollout["revisionHistoryLimit"],
     )

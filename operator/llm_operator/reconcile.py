@@ -224,6 +224,9 @@ def _events(
     if stable != was and stable is not None:
         message = f"The Service selects revision {stable}" + (f" instead of {was}" if was else "")
         events.append(EventDraft(Reason.TRAFFIC_MOVED, message, "MoveTraffic"))
+    if state.total.floor is not None and state.memory.floor is None:
+        message = f"Keeping {state.total.value} pods although the manifest lowered replicas"
+        events.append(EventDraft(Reason.REPLICAS_HELD, message, "Scale"))
     same_spec = before.get("observedGeneration") == state.observation.resource["metadata"].get(
         "generation"
     )

@@ -8,16 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from llm_operator.api.reasons import ConditionType, Phase, Reason
-from llm_operator.conditions import Verdict, format_time, parse_time
+from llm_operator.api.status import RolloutStatus, Status
+from llm_operator.conditions import Verdict, format_time
 from llm_operator.diagnosis import Finding, summarise, worst
-from llm_operator.rollout.machine import (
-    REJECTED_LIMIT,
-    Decision,
-    Outcome,
-    Rollout,
-    RolloutPhase,
-    Strategy,
-)
+from llm_operator.rollout.machine import Decision, Outcome, Rollout
 from llm_operator.rollout.total import ReplicasFloor
 
 
@@ -33,39 +27,29 @@ class Memory:
     """Whether there is no status: a new resource, or one restored without it."""
 
 
-def recall(status: Mapping[str, Any]) -> Memory:
+def recall(json: Mapping[str, Any]) -> Memory:
     """Read the status; what does not parse counts as absent."""
-    desired = status.get("desiredReplicas")
+    status = Status.from_json(json)
+    floor = status.replicas_floor
     return Memory(
-        stable=_text(status.get("stableRevision")),
-        rollout=_recall_rollout(status.get("rollout") or {}),
-        desired_replicas=desired if isinstance(desired, int) else None,
-        floor=_recall_floor(status.get("replicasFloor") or {}),
-        is_lost="observedGeneration" not in status,
+        stable=status.stable_revision,
+        rollout=_recall_rollout(status.rollout or RolloutStatus()),
+        desired_replicas=status.desired_replicas,
+        floor=ReplicasFloor(floor.value, floor.since) if floor else None,
+        is_lost=status.observed_generation is None,
     )
 
 
-def _recall_rollout(rollout: Mapping[str, Any]) -> Rollout:
-    phase, strategy = rollout.get("phase"), rollout.get("strategy")
-    rejected = rollout.get("rejected") or ()
+def _recall_rollout(rollout: RolloutStatus) -> Rollout:
     return Rollout(
-        phase=RolloutPhase(phase) if phase in list(RolloutPhase) else None,
-        target=_text(rollout.get("target")),
-        strategy=Strategy(strategy) if strategy in list(Strategy) else None,
-        started_at=parse_time(rollout.get("startedAt")),
-        deadline_at=parse_time(rollout.get("deadlineAt")),
-        moved_at=parse_time(rollout.get("movedAt")),
-        rejected=tuple(str(item) for item in rejected)[-REJECTED_LIMIT:],
+        phase=rollout.phase,
+        target=rollout.target,
+        strategy=rollout.strategy,
+        started_at=rollout.started_at,
+        deadline_at=rollout.deadline_at,
+        moved_at=rollout.moved_at,
+        rejected=rollout.rejected,
     )
-
-
-def _recall_floor(floor: Mapping[str, Any]) -> ReplicasFloor | None:
-    value, since = floor.get("value"), parse_time(floor.get("since"))
-    return ReplicasFloor(value, since) if isinstance(value, int) and since else None
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
 
 
 def floor_json(floor: ReplicasFloor | None) -> dict[str, Any]:

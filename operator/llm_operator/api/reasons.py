@@ -107,7 +107,6 @@ class Reason(StrEnum):
         "Pods of the old revision finish their requests.",
         "Wait, at most for the drain time of the old revision.",
     )
-    REVISION_CREATED = "RevisionCreated", _NORMAL, "A revision was recorded.", _NOTHING
     TRAFFIC_MOVED = "TrafficMoved", _NORMAL, "The Service sends to the new revision.", _NOTHING
     REPAIRED = (
         "Repaired",

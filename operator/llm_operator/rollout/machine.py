@@ -24,26 +24,14 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+from llm_operator.api.spec import Strategy
+from llm_operator.api.status import RolloutPhase
+
 PROXY_DELAY: Final = timedelta(seconds=5)
 """Kept between 'EndpointSlices show only the new pods' and the old pods' end (api.md)."""
 
 REJECTED_LIMIT: Final = 5
 """Rejected hashes kept in status, newest last."""
-
-
-class RolloutPhase(StrEnum):
-    """Where a change of revision is; idle is the absence of a phase."""
-
-    PREPARING = "Preparing"
-    MOVING = "Moving"
-    DRAINING = "Draining"
-
-
-class Strategy(StrEnum):
-    """How the old revision makes way."""
-
-    BLUE_GREEN = "BlueGreen"
-    RECREATE = "Recreate"
 
 
 class Outcome(StrEnum):

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llm_operator.api.spec import Strategy
+from llm_operator.api.status import RolloutPhase
 from llm_operator.rollout.machine import (
     PROXY_DELAY,
     Decision,
     Intent,
     Outcome,
     Rollout,
-    RolloutPhase,
-    Strategy,
     World,
     advance,
 )
