@@ -138,14 +138,16 @@ def _assemble_simulated(settings: ServerSettings, progress: Progress) -> Assembl
 def _assemble_loaded(
     settings: ServerSettings, source: ModelSource, progress: Progress
 ) -> Assembled:
-    import torch  # noqa: PLC0415
+    from llm_server.models import loading  # noqa: PLC0415
+
+    # torch reads this when it is imported. Importing it takes seconds, so that happens inside the
+    # load, once the source is known to be there: a wrong one is named at once.
+    os.environ.setdefault("OMP_NUM_THREADS", str(machine.compute_threads()))
+    loaded = loading.load(source, _load_options(settings), progress)
 
     from llm_server.engine.hf_forward import CacheUnsupported, ForwardPass  # noqa: PLC0415
     from llm_server.engine.hf_runner import HFRunner  # noqa: PLC0415
-    from llm_server.models import loading  # noqa: PLC0415
 
-    torch.set_num_threads(machine.compute_threads())
-    loaded = loading.load(source, _load_options(settings), progress)
     progress.enter(StartupPhase.WARMING_UP)
     try:
         forward = ForwardPass(loaded.model)
