@@ -13,9 +13,12 @@ NO_SUCH_IMAGE = {"server": {"image": "localhost:5000/no-such-server:1"}}
 
 
 def revisions_with_pods(namespace: Namespace, name: str) -> set[str]:
-    """Return the hashes of the revisions whose pods exist, ending ones included."""
-    pods = namespace.objects(kinds.POD, f"{kinds.INSTANCE_LABEL}={name}")
-    return {pod["metadata"]["labels"][kinds.REVISION_LABEL] for pod in pods}
+    """Return the hashes of the revisions that have pods which have not ended; ending ones count."""
+    return {
+        pod["metadata"]["labels"][kinds.REVISION_LABEL]
+        for pod in namespace.objects(kinds.POD, f"{kinds.INSTANCE_LABEL}={name}")
+        if pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")
+    }
 
 
 def test_a_rejected_change_leaves_the_old_version_serving(namespace: Namespace) -> None:
