@@ -169,7 +169,8 @@ def _step(observation: Observation, manifest: Mapping[str, Any], now: datetime) 
     path = drifted(manifest, live)
     if path is None:
         return _Step()
-    return _Step(apply=Apply(kind, manifest, live["metadata"]["uid"], path))
+    metadata = live["metadata"]
+    return _Step(apply=Apply(kind, manifest, metadata["uid"], path, metadata["resourceVersion"]))
 
 
 def _await_foreign(

@@ -19,6 +19,8 @@ class Apply:
     """UID of the live object, sent along as a precondition; None when none is known."""
     cause: str
     """``missing``, or the first path that drifted."""
+    live_version: str = ""
+    """resourceVersion of the live object that it was compared with; empty when none is known."""
 
     @property
     def name(self) -> str:

@@ -29,7 +29,8 @@ from llm_operator.cluster.errors import (
     NamespaceTerminating,
     NotLeader,
 )
-from llm_operator.conditions import format_time, parse_time
+from llm_operator.conditions import parse_time
+from llm_operator.events import render_event
 from llm_operator.observation import Environment, Observation, Refusal
 from llm_operator.plan import Apply, Delete, EventDraft, Plan
 from llm_operator.queue import Lane, QueueClosed, WorkQueue
@@ -37,6 +38,11 @@ from llm_operator.reconcile import reconcile
 from llm_operator.telemetry import Telemetry
 
 _LOG: Final = structlog.get_logger("llm_operator.reconcile")
+
+
+Address = tuple[kinds.ResourceKind, str]
+Attempt = tuple[str, Mapping[str, Any]]
+"""The resourceVersion that was applied to, and what was applied."""
 
 
 def utc_now() -> datetime:
@@ -56,9 +62,8 @@ class Worker:
     identity: str
     """Name of this process, as events report it."""
     now: Callable[[], datetime] = utc_now
-    refusals: dict[ResourceKey, dict[tuple[kinds.ResourceKind, str], Refusal]] = field(
-        default_factory=dict
-    )
+    refusals: dict[ResourceKey, dict[Address, Refusal]] = field(default_factory=dict)
+    futile: dict[ResourceKey, dict[Address, Attempt]] = field(default_factory=dict)
 
     async def run(self) -> None:
         """Serve the queue until cancelled; a key in hand is finished first."""
@@ -110,6 +115,7 @@ class Worker:
         observation = self.observe(key)
         if observation is None:
             self.refusals.pop(key, None)
+            self.futile.pop(key, None)
             self.telemetry.forget(key.namespace, key.name)
             return None
         plan = reconcile(observation, self.environment(), self.now())
@@ -135,7 +141,7 @@ class Worker:
 
     def _standing_refusals(
         self, key: ResourceKey, resource: Mapping[str, Any]
-    ) -> dict[tuple[kinds.ResourceKind, str], Refusal]:
+    ) -> dict[Address, Refusal]:
         """Drop refusals of another generation: what was refused may have been corrected."""
         standing = self.refusals.get(key, {})
         generation = resource["metadata"].get("generation")
@@ -163,6 +169,8 @@ class Worker:
     async def _apply(self, key: ResourceKey, resource: Mapping[str, Any], apply: Apply) -> None:
         """Apply one child; a refusal is remembered, and the rest goes on."""
         manifest = _with_uid(apply)
+        if self.futile.get(key, {}).get((apply.kind, apply.name)) == _attempt(apply):
+            return
         try:
             applied = await self.client.apply(apply.kind, manifest, force=apply.uid is not None)
         except NamespaceTerminating:
@@ -177,7 +185,24 @@ class Worker:
             self._remember(key, resource, apply, Conflict("it was made by someone else"))
             return
         self.refusals.get(key, {}).pop((apply.kind, apply.name), None)
+        self._notice_futility(key, apply, applied.object)
         self.cache.put(apply.kind, applied.object)
+
+    def _notice_futility(self, key: ResourceKey, apply: Apply, answer: Mapping[str, Any]) -> None:
+        """Remember an apply that changed nothing: something undoes it before it is stored.
+
+        It is not repeated until the object or the manifest changes, or it would be for ever.
+        """
+        futile = self.futile.setdefault(key, {})
+        futile.pop((apply.kind, apply.name), None)
+        if apply.live_version == answer["metadata"]["resourceVersion"]:
+            futile[apply.kind, apply.name] = _attempt(apply)
+            _LOG.warning(
+                "An apply changed nothing: a webhook or a default undoes it",
+                namespace=key.namespace,
+                object=f"{apply.kind.kind}/{apply.name}",
+                path=apply.cause,
+            )
 
     def _remember(
         self, key: ResourceKey, resource: Mapping[str, Any], apply: Apply, error: ApiError
@@ -205,36 +230,14 @@ class Worker:
         """Post an event; losing one is no reason to fail a pass."""
         try:
             namespace = resource["metadata"]["namespace"]
-            await self.client.create_event(namespace, self._event(resource, draft))
+            event = render_event(resource, draft, self.identity, self.now())
+            await self.client.create_event(namespace, event)
         except ApiError as error:
             _LOG.warning("Lost an event", reason=draft.reason.value, error=str(error))
 
-    def _event(self, resource: Mapping[str, Any], draft: EventDraft) -> dict[str, Any]:
-        metadata = resource["metadata"]
-        moment = self.now()
-        return {
-            "apiVersion": kinds.EVENT.api_version,
-            "kind": kinds.EVENT.kind,
-            "metadata": {
-                "name": f"{metadata['name']}.{time.time_ns():x}",
-                "namespace": metadata["namespace"],
-            },
-            "eventTime": format_time(moment).replace("Z", f".{moment.microsecond:06d}Z"),
-            "reportingController": f"{kinds.GROUP}/{kinds.FIELD_MANAGER}",
-            "reportingInstance": self.identity,
-            "action": draft.action,
-            "reason": draft.reason.value,
-            "type": draft.reason.event_type.value,
-            "note": draft.message[:1024],
-            "regarding": {
-                "apiVersion": kinds.LLM_DEPLOYMENT.api_version,
-                "kind": kinds.LLM_DEPLOYMENT.kind,
-                "name": metadata["name"],
-                "namespace": metadata["namespace"],
-                "uid": metadata["uid"],
-                "resourceVersion": metadata.get("resourceVersion", ""),
-            },
-        }
+
+def _attempt(apply: Apply) -> Attempt:
+    return apply.live_version, apply.manifest
 
 
 def _with_uid(apply: Apply) -> dict[str, Any]:

@@ -80,7 +80,7 @@ class OperatorModel:
             await self.worker._serve(key)
             self.queue.done(key)
 
-    async def settle(self, rounds: int = 30, seconds: float = 2) -> None:
+    async def settle(self, rounds: int = 15, seconds: float = 2) -> None:
         """Let operator and controllers take turns while time passes."""
         for _ in range(rounds):
             await self.run_queue()

@@ -1,13 +1,17 @@
 """Rules of whole passes: the operator on a model of the API server, with controllers."""
 
 import json
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from llm_operator import kinds
+from llm_operator.api.status import Status
+from llm_operator.cluster.client import Applied
 from llm_operator.cluster.errors import ClusterUnavailable, Invalid
+from llm_operator.queue import Lane
 from tests.builders import an_llm_deployment
 from tests.models.operator import KEY, OperatorModel
 
@@ -342,6 +346,27 @@ async def test_events_are_posted_on_transitions_only() -> None:
     assert posted.count("Available") == 1
 
 
+async def test_an_apply_that_something_undoes_is_not_repeated_for_ever() -> None:
+    """A webhook that takes a label away again costs one apply, not one per pass."""
+    operator = await a_ready_resource()
+    apply = operator.api.apply
+
+    async def mutated(kind: kinds.ResourceKind, obj: Mapping[str, Any], *, force: bool) -> Applied:
+        live = operator.api.find(kind, KEY.namespace, obj["metadata"]["name"])
+        if kind != kinds.SERVICE or live is None:
+            return await apply(kind, obj, force=force)
+        operator.api.requests.append(("apply", kind.kind))
+        return Applied(live, created=False)
+
+    operator.api.apply = mutated  # type: ignore[method-assign]
+    operator.api.edit(kinds.SERVICE, KEY, lambda obj: obj["spec"]["selector"].update(odd="key"))
+    for _ in range(5):
+        operator.queue.add(KEY, Lane.EDIT)
+        await operator.run_queue()
+
+    assert operator.writes().count(("apply", "Service")) == 1
+
+
 async def test_a_status_stays_small() -> None:
     """A status is below 8 KiB even with many troubled pods and long messages."""
     operator = await a_ready_resource(replicas=8)
@@ -357,3 +382,4 @@ async def test_a_status_stays_small() -> None:
 
     assert operator.condition("Ready") == ("False", "ImagePullFailed")
     assert len(json.dumps(operator.status())) < 8 * 1024
+    assert Status.from_json(operator.status()).to_json() == operator.status()
