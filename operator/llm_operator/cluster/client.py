@@ -90,8 +90,9 @@ class ClusterClient:
         items: list[Object] = []
         while True:
             answer = await self._send("list", kind, Request("GET", kind.path(namespace), query))
-            items += answer.body.get("items") or ()
-            metadata = answer.body["metadata"]
+            page = _object(answer)
+            items += page.get("items") or ()
+            metadata = page["metadata"]
             if not metadata.get("continue"):
                 break
             query = query | {"continue": metadata["continue"]}
@@ -197,7 +198,7 @@ class ClusterClient:
             answer = await self._send("get", kind, Request("GET", f"{prefix}/{kind.version}"))
         except NotFound:
             return False
-        return any(item["name"] == kind.plural for item in answer.body.get("resources") or ())
+        return any(item["name"] == kind.plural for item in _object(answer).get("resources") or ())
 
     async def close(self) -> None:
         """Close the transport."""
