@@ -60,6 +60,8 @@ class Figures:
     restart: Restart
     drift: Reactions
     edit: Reactions
+    load_average: float
+    """Of the machine over the minute in which the edits were timed: what else it had to do."""
 
     def per_resource(self, count: float) -> float:
         """Return a count divided by the resources, whole where it is whole."""

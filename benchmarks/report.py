@@ -41,6 +41,7 @@ _ROWS: Final[tuple[tuple[str, Callable[[Figures], str]], ...]] = (
     ("edited annotations patched", lambda f: _answered(f.edit)),
     ("  p50, ms", lambda f: _number(f.edit.p50_ms)),
     ("  p95, ms", lambda f: _number(p95_ms(f.edit.seconds))),
+    ("load of the machine meanwhile", lambda f: f"{f.load_average:.1f}"),
 )
 
 

@@ -4,6 +4,7 @@ Drift and edit come after the restart, so that a restarted operator which is sil
 dead shows. Requests come from the audit log, objects from the API; the operator is asked nothing.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -97,7 +98,8 @@ class _Trial:
             self._warm(operator)
             drift = self._drift(operator)
             edit = self._edit(operator)
-        return Figures(self.load.n, creation, restart, drift, edit)
+            load_average, _, _ = os.getloadavg()
+        return Figures(self.load.n, creation, restart, drift, edit, load_average)
 
     @contextmanager
     def _running(self, title: str) -> Iterator[OperatorProcess]:

@@ -28,6 +28,7 @@ FIGURES = Figures(
     restart=Restart(writes=0, reads=0, lists=9),
     drift=Reactions([0.010, 0.020, 0.030], holds=True),
     edit=Reactions([0.030, 0.040], holds=True),
+    load_average=1.5,
 )
 PUBLISHED = {
     "n",
