@@ -27,6 +27,7 @@ class ForwardPass:
             raise CacheUnsupported(f"{type(model).__name__} has no dynamic cache")
         self._model = model
         parameters = inspect.signature(model.forward).parameters
+        self._cache_name = "past_key_values" if "past_key_values" in parameters else "cache_params"
         self._takes_positions = "position_ids" in parameters
         self._options: dict[str, Any] = {"use_cache": True}
         if "logits_to_keep" in parameters:
@@ -58,7 +59,7 @@ class ForwardPass:
         """
         tokens = torch.tensor(token_ids, device=self.device)
         before = torch.tensor(lengths, device=self.device)
-        arguments = dict(self._options)
+        arguments = {**self._options, self._cache_name: cache}
         if self._takes_positions:
             arguments["position_ids"] = before[:, None] + torch.arange(
                 tokens.shape[1], device=self.device
@@ -66,7 +67,6 @@ class ForwardPass:
         inputs = self._model.prepare_inputs_for_generation(
             tokens,
             next_sequence_length=tokens.shape[1],
-            past_key_values=cache,
             attention_mask=_mask(before, lengths, tokens.shape[1]),
             is_first_iteration=max(lengths) == 0,
             **arguments,
