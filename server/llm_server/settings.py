@@ -23,7 +23,9 @@ from llm_server.models.failures import StartupError
 CONFIG = "config"
 
 # Kubernetes injects such names for a Service called `llm-server` (service links).
-_SERVICE_LINK = re.compile(r".*_SERVICE_(HOST|PORT(_.*)?)|(.*_)?PORT(_\d+_(TCP|UDP|SCTP)(_.*)?)?")
+_SERVICE_LINK = re.compile(
+    r"(.*_)?SERVICE_(HOST|PORT(_.*)?)|(.*_)?PORT(_\d+_(TCP|UDP|SCTP)(_.*)?)?"
+)
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 
