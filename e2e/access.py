@@ -5,6 +5,7 @@ the administrator's credentials. Reads and patches of the tests go this way; com
 would type go through kubectl itself.
 """
 
+import socket
 import subprocess
 import tempfile
 import time
@@ -16,41 +17,42 @@ import httpx
 
 import e2e.cluster
 
-READY_SECONDS = 15.0
+READY_SECONDS = 30.0
 
 
-def _wait_until_it_answers(client: httpx.Client, proxy: "subprocess.Popen[str]") -> None:
+def _wait_until_it_listens(path: str, proxy: "subprocess.Popen[str]") -> None:
     deadline = time.monotonic() + READY_SECONDS
     while True:
-        try:
-            client.get("/readyz").raise_for_status()
-        except httpx.HTTPError as error:
-            if proxy.poll() is not None or time.monotonic() > deadline:
-                message = f"kubectl proxy does not answer: {error!r} (exit {proxy.poll()})"
-                raise RuntimeError(message) from error
-            time.sleep(0.1)
-        else:
-            return
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(path)
+            except OSError as error:
+                if proxy.poll() is not None or time.monotonic() > deadline:
+                    message = f"kubectl proxy does not listen: {error!r} (exit {proxy.poll()})"
+                    raise RuntimeError(message) from error
+            else:
+                return
+        time.sleep(0.1)
 
 
 @contextmanager
 def api_client(backend: e2e.cluster.Cluster) -> Iterator[httpx.Client]:
     """Yield a client whose base URL is the API server, as its administrator."""
     with tempfile.TemporaryDirectory(prefix="llm-operator-e2e-") as directory:
-        socket = str(Path(directory) / "api.sock")
+        path = str(Path(directory) / "api.sock")
         proxy = backend.popen(
             "kubectl",
             "proxy",
-            f"--unix-socket={socket}",
+            f"--unix-socket={path}",
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        transport = httpx.HTTPTransport(uds=socket, retries=0)
         try:
+            _wait_until_it_listens(path, proxy)
+            transport = httpx.HTTPTransport(uds=path)
             with httpx.Client(
                 transport=transport, base_url="http://localhost", timeout=30
             ) as client:
-                _wait_until_it_answers(client, proxy)
                 yield client
         finally:
             proxy.terminate()
