@@ -28,7 +28,9 @@ from llm_operator.cluster.transport import Credentials
 _LOG: Final = structlog.get_logger("llm_operator.bridge")
 
 BACKOFF_SECONDS: Final = 0.5
-BACKOFF_LIMIT_SECONDS: Final = 30.0
+BACKOFF_LIMIT_SECONDS: Final = 5.0
+"""Low, because it bounds how long after an outage the first news is heard; and it is one request
+per kind."""
 STABLE_SECONDS: Final = 60.0
 """Watches that lasted so long are begun anew without a long wait."""
 STOP_SECONDS: Final = 8.0
@@ -92,9 +94,9 @@ class Bridge:
             rewatch.cancel()
             watcher.stop()
             await asyncio.wait({ended}, timeout=STOP_SECONDS)
-        if self._informer.rewatch.is_set():
+        if not ended.done() or self._informer.rewatch.is_set():
             return True
-        _LOG.warning("The watches ended", error=_reason(ended))
+        _LOG.warning("The watches ended", error=ended.result())
         return False
 
 
@@ -113,13 +115,13 @@ class _Watcher:
         self._settings = kopf_settings(informer.watched, rng)
         self._home = asyncio.get_running_loop()
         self._inbox: deque[tuple[kinds.ResourceKind, str | None, Any]] = deque()
-        self._ended: Future[None] = Future()
+        self._ended: Future[str] = Future()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = threading.Event()
         self._stop_flag: asyncio.Event | None = None
 
-    def start(self) -> Future[None]:
-        """Start the thread; the future ends with it."""
+    def start(self) -> Future[str]:
+        """Start the thread; the future ends with it and tells why."""
         threading.Thread(target=self._main, name="watches", daemon=True).start()
         return self._ended
 
@@ -135,16 +137,17 @@ class _Watcher:
     def _main(self) -> None:
         try:
             asyncio.run(self._operate())
-        except BaseException as error:  # noqa: BLE001 - handed to the supervisor, whatever it is
-            self._ended.set_exception(_Ended(repr(error)))
+        except BaseException as error:  # noqa: BLE001 - told to the supervisor, whatever it is
+            reason = repr(error)
         else:
-            self._ended.set_result(None)
-        finally:
-            self._settings.execution.executor.shutdown(wait=False)
+            reason = "no error"
+        self._settings.execution.executor.shutdown(wait=False)
+        self._ended.set_result(reason)
 
     async def _operate(self) -> None:
         self._stop_flag = asyncio.Event()
         self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(_note)
         if self._stopping.is_set():
             return
         namespace = self._informer.namespace
@@ -160,6 +163,7 @@ class _Watcher:
     def _registry(self) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
         kopf.on.login(registry=registry)(self._login)
+        kopf.on.cleanup(registry=registry)(self._let_go)
         for kind in self._watched:
             register = kopf.on.event(
                 kind.group, kind.version, kind.plural, registry=registry, id=kind.plural
@@ -180,6 +184,11 @@ class _Watcher:
             kind, change, obj = self._inbox.popleft()
             self._informer.receive(kind, change, obj)
 
+    async def _let_go(self, **_: Any) -> None:
+        """End kopf's wait for the flag, for which a broken run would otherwise stay 5 s more."""
+        if self._stop_flag is not None:
+            self._stop_flag.set()
+
     async def _login(self, **_: Any) -> kopf.ConnectionInfo:
         asked = asyncio.run_coroutine_threadsafe(_ask(self._credentials), self._home)
         credentials = await asyncio.wrap_future(asked)
@@ -194,19 +203,13 @@ class _Watcher:
         )
 
 
-class _Ended(Exception):
-    """Why kopf ended by itself."""
+def _note(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Say quietly what kopf's tasks left behind; why the watches ended is told once, elsewhere."""
+    logging.getLogger(__name__).debug("A task of the watches failed: %r", context.get("exception"))
 
 
 async def _ask(credentials: Callable[[], Awaitable[Credentials]]) -> Credentials:
     return await credentials()
-
-
-def _reason(ended: asyncio.Future[None]) -> str:
-    if not ended.done():
-        return "they were told to"
-    error = ended.exception()
-    return str(error) if error else "without an error"
 
 
 def kopf_settings(
@@ -219,6 +222,7 @@ def kopf_settings(
     logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)  # "signals are ignored"
     settings = kopf.OperatorSettings()
     settings.process.ultimate_exiting_timeout = None
+    settings.queueing.idle_timeout = 0.5  # what is idle would hold up the end of a broken run
     settings.posting.enabled = False
     settings.scanning.disabled = True
     settings.peering.standalone = True

@@ -22,9 +22,6 @@ from llm_operator.queue import Lane, WorkQueue
 
 _LOG: Final = structlog.get_logger("llm_operator.informer")
 
-SETTLE_SECONDS: Final = 3.0
-"""How long after a watch began anew its kind is listed again."""
-
 RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
 """Pauses between attempts to list; the last one goes on for ever."""
 
@@ -50,6 +47,8 @@ class Scope:
     namespace: str | None
     """The one namespace, or None for all."""
     relist_seconds: float
+    settle_seconds: float = 3.0
+    """How long after a watch began anew its kind is listed."""
 
 
 class Informer:
@@ -106,12 +105,12 @@ class Informer:
                 if key:
                     self._queue.add(key, Lane.EDIT)
         if change is None:
-            self._list_soon(kind, SETTLE_SECONDS)
+            self._list_soon(kind, self._scope.settle_seconds)
 
     def expect_gaps(self) -> None:
         """List everything soon: the watches begin anew, and something may fall between."""
         for kind in self.watched:
-            self._list_soon(kind, SETTLE_SECONDS)
+            self._list_soon(kind, self._scope.settle_seconds)
 
     async def run(self) -> None:
         """List everything until that has succeeded once, then again when it is due."""
