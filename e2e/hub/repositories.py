@@ -71,11 +71,11 @@ class Repositories:
         with self._lock:
             self._repositories[name].fault = fault
 
-    def take_cut(self, repository: Repository) -> int | None:
-        """Bytes after which this one answer is to be cut; the next answer is whole again."""
+    def take_cut(self, repository: Repository, length: int) -> int | None:
+        """Bytes after which an answer of ``length`` is to be cut; the next one is whole again."""
         with self._lock:
             fault = repository.fault
-            if fault is None or fault.cut_after_bytes is None:
+            if fault is None or fault.cut_after_bytes is None or fault.cut_after_bytes >= length:
                 return None
             repository.fault = None
             return fault.cut_after_bytes

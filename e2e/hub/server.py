@@ -161,7 +161,8 @@ class _Handler(BaseHTTPRequestHandler):
             headers["Content-Range"] = f"bytes {first}-{last}/{file.size_bytes}"
         self._send(status, headers, None)
         if self.command == "GET":
-            self._send_file(file, first, last, self.server.repositories.take_cut(repository))
+            cut = self.server.repositories.take_cut(repository, last - first + 1)
+            self._send_file(file, first, last, cut)
 
     def _send_file(self, file: HubFile, first: int, last: int, cut: int | None) -> None:
         left = last - first + 1 if cut is None else min(cut, last - first + 1)

@@ -4,11 +4,13 @@ Refuses what is no causal language model, what needs code from its repository, a
 longer than the model's. Called by ``loading`` after torch may be imported.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from llm_server.contract import Setting, StartupFailure
-from llm_server.models.failures import StartupError
+from llm_server.models.failures import StartupError, classify
 
 
 def read_config(directory: Path) -> Any:
@@ -19,12 +21,10 @@ def read_config(directory: Path) -> Any:
     """
     from transformers import AutoConfig  # noqa: PLC0415
 
-    try:
+    with unsupported_if_it_fails():
         config = AutoConfig.from_pretrained(
             directory, local_files_only=True, trust_remote_code=False
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
-        raise unsupported(f"{type(error).__name__}: {error}") from error
     _require_causal(config)
     return config
 
@@ -62,6 +62,21 @@ def eos_token_ids(model: Any) -> frozenset[int]:
         if wanted:
             return frozenset(wanted)
     return frozenset()
+
+
+@contextmanager
+def unsupported_if_it_fails() -> Iterator[None]:
+    """Within, what a library cannot digest of a model is ``ModelUnsupported``.
+
+    A file of whoever published the model may make any library fail in any way. Failures with
+    a reason of their own (memory, disk) keep it.
+    """
+    try:
+        yield
+    except Exception as error:
+        if classify(error).reason is not StartupFailure.INTERNAL:
+            raise
+        raise unsupported(f"{type(error).__name__}: {error}") from error
 
 
 def unsupported(why: str) -> StartupError:

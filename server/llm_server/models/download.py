@@ -94,7 +94,7 @@ def _resolve(source: HubSource) -> tuple[str, tuple[HubFile, ...]]:
     """The commit that the revision names now, and the files to take from it."""
     from huggingface_hub import HfApi  # noqa: PLC0415
 
-    info: Any = HfApi(library_name="llm-server").model_info(
+    info: Any = HfApi(endpoint=_endpoint(), library_name="llm-server").model_info(
         source.repo,
         revision=source.revision,
         files_metadata=True,
@@ -121,6 +121,7 @@ def _fetch_files(
             file.name,
             revision=commit,
             cache_dir=hub_cache,
+            endpoint=_endpoint(),
             library_name="llm-server",
             tqdm_class=bar,
         )
@@ -129,6 +130,11 @@ def _fetch_files(
     with ThreadPoolExecutor(_PARALLEL_FILES, thread_name_prefix="download") as pool:
         paths = list(pool.map(fetch_one, files))
     return paths[0].parent
+
+
+def _endpoint() -> str | None:
+    """The hub of the environment; None for the library's own default."""
+    return os.environ.get("HF_ENDPOINT") or None
 
 
 def _byte_bar(progress: Progress) -> type:

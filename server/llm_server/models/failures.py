@@ -18,6 +18,7 @@ TERMINATION_LOG_BYTES = 4096
 """What the kubelet keeps of a termination message."""
 
 _LOG = logging.getLogger(__name__)
+_WRONG_PATH = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 _MESSAGE_CHARS = 1500
 _SECRET = re.compile(r"hf_[A-Za-z0-9]{8,}|(?i:bearer)\s+\S+|(?<=://)[^/\s@]+:[^/\s@]+(?=@)")
 _CONNECTION_ERRORS = frozenset(
@@ -97,7 +98,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 def _reason(error: BaseException) -> StartupFailure | None:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StartupFailure.DISK_FULL
-    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+    if isinstance(error, OSError) and error.errno in _WRONG_PATH:
         return StartupFailure.INVALID_SETTINGS
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return StartupFailure.OUT_OF_MEMORY

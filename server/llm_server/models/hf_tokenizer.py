@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from llm_server.contract import StartupFailure
+from llm_server.models.architecture import unsupported_if_it_fails
 from llm_server.models.chat_template import ChatTemplate
 from llm_server.models.detokenizer import WindowDetokenizer
 from llm_server.models.failures import StartupError
@@ -102,12 +103,10 @@ def load_tokenizer(directory: Path) -> HFTokenizer:
     """
     from transformers import AutoTokenizer  # noqa: PLC0415
 
-    try:
+    with unsupported_if_it_fails():
         loaded: Any = AutoTokenizer.from_pretrained(
             directory, local_files_only=True, trust_remote_code=False
         )
-    except (OSError, ValueError, TypeError, KeyError, ImportError, AttributeError) as error:
-        raise _unsupported(f"{type(error).__name__}: {error}") from error
     backend = getattr(loaded, "backend_tokenizer", None)
     if backend is None:
         raise _unsupported(f"{type(loaded).__name__} has no tokenizer.json form")
