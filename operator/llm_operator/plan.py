@@ -49,10 +49,13 @@ class EventDraft:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One pass: revisions first, then status, then what follows from it."""
+    """One pass: revisions first, then status and what follows from it."""
 
     status: Mapping[str, Any] | None
     """The whole next status, or None when it is as it stands."""
+    decides: bool = True
+    """Whether the status encodes a decision, which must be persisted before it is acted upon; a
+    status that only reports is written after the children, which need not wait for it."""
     revisions: tuple[Apply, ...] = ()
     """ControllerRevisions, written before the status that names them."""
     applies: tuple[Apply, ...] = ()

@@ -121,6 +121,7 @@ def _report(
     wakes = (state.total.wake_at, state.decision.wake_at, wanted.wake_at)
     return Plan(
         status=None if status == before else status,
+        decides=reporting.recall(status) != reporting.recall(before),
         revisions=wanted.revisions,
         applies=wanted.applies,
         deletes=wanted.deletes,

@@ -1,7 +1,8 @@
 """The workers: take a key, gather, decide, persist, act. The only caller of the cluster's writes.
 
 Every write goes through here, in the plan's order: revisions, then the status that names them
-(guarded by its resourceVersion), then children, then removals, then events. Answers are fed back
+(guarded by its resourceVersion), then children, then removals, then events. A status that decides
+nothing comes after the children. Answers are fed back
 into the cache, so that the next pass reads its own writes. An apply that is refused is remembered
 and becomes part of the next observation; anything else that fails ends the pass and is retried
 with back-off.
@@ -154,17 +155,24 @@ class Worker:
         resource = observation.resource
         for apply in plan.revisions:
             await self._apply(key, resource, apply)
-        if plan.status is not None:
-            answer = await self.client.patch_status(
-                kinds.LLM_DEPLOYMENT, {**resource, "status": plan.status}
-            )
-            self.cache.put(kinds.LLM_DEPLOYMENT, answer)
+        if plan.decides:
+            await self._write_status(resource, plan)
         for apply in plan.applies:
             await self._apply(key, resource, apply)
         for delete in plan.deletes:
             await self._delete(key, delete)
+        if not plan.decides:
+            await self._write_status(resource, plan)
         for draft in plan.events:
             await self._post_event(resource, draft)
+
+    async def _write_status(self, resource: Mapping[str, Any], plan: Plan) -> None:
+        if plan.status is None:
+            return
+        answer = await self.client.patch_status(
+            kinds.LLM_DEPLOYMENT, {**resource, "status": plan.status}
+        )
+        self.cache.put(kinds.LLM_DEPLOYMENT, answer)
 
     async def _apply(self, key: ResourceKey, resource: Mapping[str, Any], apply: Apply) -> None:
         """Apply one child; a refusal is remembered, and the rest goes on."""

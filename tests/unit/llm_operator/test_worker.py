@@ -195,6 +195,30 @@ async def test_an_upgraded_operator_restarts_nothing() -> None:
     assert again.writes() == []
 
 
+async def test_a_decision_is_persisted_before_it_is_acted_upon() -> None:
+    """A new revision: its record, then the status that names it, then its Deployment."""
+    operator = await a_ready_resource()
+
+    operator.write(model=TINY)
+    await operator.run_queue()
+
+    assert operator.writes()[:3] == [
+        ("apply", "ControllerRevision"),
+        ("patch", "LLMDeployment"),
+        ("apply", "Deployment"),
+    ]
+
+
+async def test_a_hot_edit_reaches_the_child_before_the_status_reports_it() -> None:
+    """A status that decides nothing keeps no child waiting."""
+    operator = await a_ready_resource()
+
+    operator.write(service={"type": "ClusterIP", "port": 80, "annotations": {"a": "b"}})
+    await operator.run_queue()
+
+    assert operator.writes() == [("apply", "Service"), ("patch", "LLMDeployment")]
+
+
 async def test_a_refused_spec_changes_nothing_and_names_the_field() -> None:
     """A flag that the operator renders is refused in the status; what serves goes on."""
     operator = await a_ready_resource()
