@@ -47,7 +47,7 @@ OURS = entry("llm-operator", in_template({"f:spec": {"f:a": {}, "f:b": {}}}), "A
 
 def test_what_others_own_below_the_prefix_is_foreign() -> None:
     """A field in the pod template that another manager put there is named with that manager."""
-    annotation = {"f:metadata": {"f:annotations": {".": {}, "f:restartedAt": {}}}}
+    annotation: dict[str, Any] = {"f:metadata": {"f:annotations": {".": {}, "f:restartedAt": {}}}}
     theirs = entry("kubectl-rollout", in_template(annotation))
     assert foreign_fields(holding(OURS, theirs), TEMPLATE) == (
         ForeignField("kubectl-rollout", "spec.template.metadata.annotations.restartedAt"),
@@ -62,7 +62,7 @@ def test_a_field_that_we_own_too_is_not_foreign() -> None:
 
 def test_an_added_item_is_reported_once() -> None:
     """A container that somebody added is one path, not one for each of its fields."""
-    item = {".": {}, "f:name": {}, "f:image": {}}
+    item: dict[str, Any] = {".": {}, "f:name": {}, "f:image": {}}
     added = {"f:spec": {"f:containers": {'k:{"name":"sidecar"}': item}}}
     found = foreign_fields(holding(OURS, entry("kubectl-edit", in_template(added))), TEMPLATE)
     assert [field.path for field in found] == ["spec.template.spec.containers[name=sidecar]"]
