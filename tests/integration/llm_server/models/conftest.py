@@ -28,7 +28,10 @@ def library_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     """The libraries' own files go where the tests' do, and no token of a user is sent."""
     for name in ("HF_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
-    environment.prepare(tmp_path_factory.getbasetemp() / "home", os.environ)
+    prepared = dict(os.environ)
+    environment.prepare(tmp_path_factory.getbasetemp() / "home", prepared)
+    for name, value in prepared.items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture
