@@ -10,7 +10,7 @@ from benchmarks.operator import compare, contenders
 from benchmarks.trial import Load
 from e2e.story import Cluster
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.cluster
 
 RESOURCES = 5
 EDITS = 3
