@@ -180,6 +180,11 @@ class Informer:
         self._has_service_monitors = served
         self.rewatch.set()
 
+    def _list_when_settled(self, kind: kinds.ResourceKind) -> None:
+        """List a kind once its watch has told everything with which it begins."""
+        self._due[kind] = self._now() + self._scope.settle_seconds
+        self._changed.set()
+
     def _list_soon(self, kind: kinds.ResourceKind, seconds: float) -> None:
         self._due[kind] = min(self._now() + seconds, self._due.get(kind, float("inf")))
         self._changed.set()
