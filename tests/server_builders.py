@@ -50,7 +50,9 @@ def a_simulated_runner(*, answer_tokens: int = 0, timing: TimingModel = INSTANT)
     """Return the simulated runner; by default it takes no time and never ends an answer."""
     model = SimulatedModel(
         timing=timing,
-        capacity=RunnerCapacity(kv_capacity_tokens=10_000, vocab_size=1 << 33),
+        capacity=RunnerCapacity(
+            kv_capacity_tokens=10_000, vocab_size=1 << 33, prefill_tokens_per_second=1e12
+        ),
         num_words=SimulatedTokenizer.VOCAB_SIZE - 1,
         eos_token_id=simulated_tokenizer.EOS_TOKEN_ID,
         answer_tokens=answer_tokens,

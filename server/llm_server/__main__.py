@@ -1,91 +1,26 @@
-"""``llm-server``: reads the settings, runs the server, and says why when it cannot."""
+"""Console script ``llm-server``: signals first, then everything else.
 
-import asyncio
-import os
-import sys
-from collections.abc import Mapping
-from pathlib import Path
-
-import structlog
-
-from llm_server import contract, logs, settings
-from llm_server.contract import StartupFailure
-from llm_server.models import environment, failures
-from llm_server.models.failures import StartupError
-from llm_server.models.source import ModelSource, parse_source
-from llm_server.settings import ServerSettings
-
-_USAGE = """usage: llm-server serve [--help] [options]
-
-Serves a language model over an OpenAI-compatible API. With no options it serves the model that
-it ships with. `llm-server serve --help` lists every setting.
+A process with the id 1, as in a container, ignores signals that it has no handler for. Until the
+server can drain, SIGTERM must end it at once: so the handler comes before the imports that take
+most of the first second.
 """
+
+import os
+import signal
+import sys
 
 
 def main() -> None:
-    """Console script."""
-    code = run(sys.argv[1:], os.environ)
+    """Run a command and exit with its code."""
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    from llm_server import cli  # noqa: PLC0415  # see the module's first paragraph
+
+    code = cli.run(sys.argv[1:], os.environ)
     sys.stdout.flush()
     sys.stderr.flush()
     # A thread may still be inside a load or a step; unwinding the interpreter under it crashes,
     # and the exit code must be ours.
     os._exit(code)
-
-
-def run(arguments: list[str], environ: Mapping[str, str]) -> int:
-    """Run a command; return the exit code."""
-    match arguments:
-        case ["serve", *flags]:
-            logs.configure()
-            return _serve(flags, environ)
-        case ["--version"]:
-            from llm_server.assembly import version  # noqa: PLC0415
-
-            sys.stdout.write(f"llm-server {version()}\n")
-            return 0
-        case ["-h" | "--help"]:
-            sys.stdout.write(_USAGE)
-            return 0
-        case _:
-            sys.stderr.write(_USAGE)
-            return 2
-
-
-def _serve(flags: list[str], environ: Mapping[str, str]) -> int:
-    log = structlog.get_logger()
-    try:
-        chosen = settings.parse(flags, environ)
-        source = parse_source(chosen.model)
-        environment.prepare(chosen.cache_dir or environment.default_cache_dir(environ), os.environ)
-        return _run_server(chosen, source)
-    except StartupError as error:
-        # The message is written for people; a stack would bury it.
-        log.error("Server could not start", reason=error.reason.value, message=error.message)  # noqa: TRY400
-        _leave_reason(error)
-        return 1
-
-
-def _run_server(chosen: ServerSettings, source: ModelSource) -> int:
-    import uvloop  # noqa: PLC0415  # --help and a wrong setting answer without these
-
-    from llm_server.process import EngineBroke, ServerProcess  # noqa: PLC0415
-
-    server = ServerProcess(chosen, source)
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(server.run())
-    except EngineBroke as error:
-        structlog.get_logger().error("The engine broke", error=str(error))
-        _leave_reason(StartupError(StartupFailure.INTERNAL, str(error)))
-        return 1
-    return 0
-
-
-def _leave_reason(error: StartupError) -> None:
-    """Write the termination log where there is one: in a pod."""
-    path = Path(contract.TERMINATION_LOG_PATH)
-    if path.exists():
-        failures.write_termination_log(error, path)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 _CACHE_SHARE = 0.7
 """Of the memory that is free after the load; the rest is for activations and the tokenizer."""
 
+_MIN_KV_TOKENS = 16
+_STEP_SECONDS = 0.25
+_MIN_CHUNK_TOKENS = 32
+_MAX_CHUNK_TOKENS = 2048
+
 _SIMULATED_MAX_MODEL_LEN = 32_768
 _SIMULATED_VOCAB_SIZE = 1 << 33  # its tokenizer tags four bytes of text with a fifth
 _SIMULATED_LOAD_PARTS = 20
@@ -99,7 +104,7 @@ def build_core(assembled: Assembled, settings: ServerSettings, clock: Clock) -> 
         max_batch_size=settings.max_batch_size,
         max_waiting=settings.max_batch_size + settings.max_queued_requests,
         kv_capacity_tokens=assembled.capacity.kv_capacity_tokens,
-        max_prefill_tokens=settings.prefill_chunk_tokens,
+        max_prefill_tokens=settings.prefill_chunk_tokens or _chunk_tokens(assembled.capacity),
     )
     text = TextRules(assembled.tokenizer.detokenizer, assembled.eos_token_ids)
     return EngineCore(Scheduler(limits), assembled.runner, text, clock)
@@ -119,7 +124,11 @@ def _assemble_simulated(settings: ServerSettings, progress: Progress) -> Assembl
             step_seconds=settings.simulated_step_milliseconds / 1000,
             step_seconds_per_sequence=settings.simulated_step_milliseconds_per_sequence / 1000,
         ),
-        capacity=RunnerCapacity(kv_capacity, _SIMULATED_VOCAB_SIZE),
+        capacity=RunnerCapacity(
+            kv_capacity_tokens=kv_capacity,
+            vocab_size=_SIMULATED_VOCAB_SIZE,
+            prefill_tokens_per_second=settings.simulated_prefill_tokens_per_second,
+        ),
         num_words=SimulatedTokenizer.VOCAB_SIZE - 1,
         eos_token_id=simulated_tokenizer.EOS_TOKEN_ID,
         answer_tokens=settings.simulated_answer_tokens,
@@ -201,9 +210,21 @@ def _fingerprint(source: ModelSource, loaded: "LoadedModel") -> str:
     return "llm-" + hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
+def _chunk_tokens(capacity: RunnerCapacity) -> int:
+    """Return the prompt tokens of one step: few enough that streams beside it do not stutter."""
+    affordable = int(capacity.prefill_tokens_per_second * _STEP_SECONDS)
+    return min(max(affordable, _MIN_CHUNK_TOKENS), _MAX_CHUNK_TOKENS)
+
+
 def _fitting_length(settings: ServerSettings, model_len: int, kv_capacity_tokens: int) -> int:
     """Return the longest request to take. Raises ``StartupError`` if the asked one cannot fit."""
     wanted = settings.max_model_len
+    if kv_capacity_tokens < _MIN_KV_TOKENS:
+        raise StartupError(
+            StartupFailure.OUT_OF_MEMORY,
+            f"the memory left beside the model holds {kv_capacity_tokens} tokens of KV cache; "
+            "raise resources.limits.memory or take a smaller model",
+        )
     if wanted is not None and wanted > kv_capacity_tokens:
         raise StartupError(
             StartupFailure.OUT_OF_MEMORY,

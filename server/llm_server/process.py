@@ -6,9 +6,9 @@ Called by ``__main__``, which turns the result into an exit code.
 
 import asyncio
 import contextlib
+import os
 import secrets
 import signal
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import structlog
-import uvicorn
 from prometheus_client import CollectorRegistry
 
 from llm_server import assembly, contract
@@ -29,6 +28,7 @@ from llm_server.http.app import create_app
 from llm_server.http.endpoints import Edge
 from llm_server.http.gate import GateRules
 from llm_server.http.keys import KeyRing
+from llm_server.http.listener import ApiServer
 from llm_server.http.probes import ProbeServer, ProbeSources, Vitals
 from llm_server.lifecycle import Lifecycle, State
 from llm_server.models.failures import StartupError
@@ -47,7 +47,6 @@ from llm_server.telemetry import ServerIdentity, Telemetry
 _LOG = structlog.get_logger()
 _T = TypeVar("_T")
 
-_KEEP_ALIVE_SECONDS = 75  # longer than the idle time-outs of common proxies
 _END_SECONDS = 5  # for each of: typed errors to go out, connections to close, the engine to stop
 
 
@@ -87,20 +86,20 @@ class ServerProcess:
         self._probes.start()
         ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         _end_on_signals(ending)
-        http = _HttpServer(self._uvicorn_config())
-        serving = asyncio.create_task(http.serve(sockets=[self._api_socket()]))
+        http = self._api_server()
+        serving = asyncio.create_task(http.run())
         beating = asyncio.create_task(self._beat())
         try:
             end = await self._live(ending, http)
         finally:
-            http.should_exit = True
+            http.stop()
             await serving
             beating.cancel()
             self._stop_engine()
         if end.error is not None:
             raise end.error
 
-    async def _live(self, ending: asyncio.Future[Ending], http: "_HttpServer") -> Ending:
+    async def _live(self, ending: asyncio.Future[Ending], http: ApiServer) -> Ending:
         loading = self._begin_loading()
         either: set[asyncio.Future[Any]] = {loading, ending}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -121,7 +120,7 @@ class ServerProcess:
         return end
 
     async def _drain(
-        self, accept_seconds: float, service: GenerationService, http: "_HttpServer"
+        self, accept_seconds: float, service: GenerationService, http: ApiServer
     ) -> None:
         """End in order; each step is logged by the state that it enters."""
         # 1. Go on admitting: proxies learn late that this endpoint is gone. Answers say close.
@@ -225,7 +224,7 @@ class ServerProcess:
             simulated=assembly.is_simulated(self._source),
         )
 
-    def _uvicorn_config(self) -> uvicorn.Config:
+    def _api_server(self) -> ApiServer:
         keys_dir = self._settings.api_keys_dir
         keys = KeyRing(keys_dir, time.monotonic) if keys_dir is not None else None
         rules = GateRules(self._lifecycle, self._telemetry, keys, time.monotonic)
@@ -235,53 +234,32 @@ class ServerProcess:
             wall_clock=time.time,  # noqa: TID251  # the edge reads the clock
             new_seed=lambda: secrets.randbits(63),
         )
-        return uvicorn.Config(
-            create_app(edge, rules),
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=_END_SECONDS,
-        )
-
-    def _api_socket(self) -> socket.socket:
-        host, port = self._settings.host, self._settings.http_port
-        with _naming("http_port", port):
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            listener = socket.create_server((host, port), family=family, backlog=2048)
+        with _naming("http_port", self._settings.http_port):
+            server = ApiServer(
+                create_app(edge, rules), self._settings.host, self._settings.http_port
+            )
         _LOG.info(
             "Listening",
-            http_port=listener.getsockname()[1],
+            http_port=server.port,
             probe_port=self._probes.port,
             model=self._name,
             source=str(self._source),
         )
-        return listener
-
-
-class _HttpServer(uvicorn.Server):
-    """uvicorn, leaving the signals to us."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
-        yield
-
-    def close_idle_connections(self) -> None:
-        """Close connections without a request; the others close with their answer."""
-        for connection in list(self.server_state.connections):
-            connection.shutdown()
+        return server
 
 
 def _end_on_signals(ending: asyncio.Future[Ending]) -> None:
-    """SIGTERM drains as a pod must; Ctrl-C drains without going on to admit."""
+    """SIGTERM drains as a pod must; Ctrl-C drains without going on to admit, twice it does not."""
     loop = asyncio.get_running_loop()
     accept = Ending(accept_seconds=contract.DRAIN_ACCEPT_SECONDS)
+
+    def interrupt() -> None:
+        if ending.done():
+            os._exit(128 + signal.SIGINT)
+        _settle(ending, Ending())
+
     loop.add_signal_handler(signal.SIGTERM, _settle, ending, accept)
-    loop.add_signal_handler(signal.SIGINT, _settle, ending, Ending())
+    loop.add_signal_handler(signal.SIGINT, interrupt)
 
 
 def _settle(future: asyncio.Future[_T], result: _T) -> None:

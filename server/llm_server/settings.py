@@ -119,8 +119,11 @@ class ServerSettings(SimulatedSettings):
         default=None,
         description="directory whose files each hold one bearer key for /v1; absent: open",
     )
-    prefill_chunk_tokens: int = Field(
-        default=512, ge=16, le=1_000_000, description="prompt tokens computed in one step"
+    prefill_chunk_tokens: int | None = Field(
+        default=None,
+        ge=16,
+        le=1_000_000,
+        description="prompt tokens computed in one step; absent: what takes a quarter second",
     )
     kv_capacity_tokens: int | None = Field(
         default=None, ge=16, le=10**9, description="tokens in the KV cache; absent: by free memory"

@@ -66,10 +66,11 @@ RowOutcome: TypeAlias = Sampled | RowFailed
 
 @dataclass(frozen=True, slots=True)
 class RunnerCapacity:
-    """What a loaded runner can hold."""
+    """What a loaded runner can hold, and how fast it reads prompts."""
 
     kv_capacity_tokens: int
     vocab_size: int
+    prefill_tokens_per_second: float
 
 
 class ModelRunner(Protocol):

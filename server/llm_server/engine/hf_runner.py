@@ -10,7 +10,8 @@ Greedy output equals ``generate(do_sample=False)`` with a neutral generation con
 token, alone and in a batch: tested for many architectures in float32.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -31,7 +32,7 @@ from llm_server.engine.hf_check import Abilities, measure_abilities
 from llm_server.engine.hf_forward import ForwardPass
 from llm_server.engine.sampler import sample
 
-_PROBE_TOKENS = 16
+_PROBE_TOKENS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,28 +46,35 @@ class CacheBudget:
 class HFRunner:
     """A ``ModelRunner`` over an unmodified model and its own cache classes."""
 
-    def __init__(self, forward: ForwardPass, vocab_size: int, budget: CacheBudget) -> None:
+    def __init__(
+        self,
+        forward: ForwardPass,
+        vocab_size: int,
+        budget: CacheBudget,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self._forward = forward
         self._vocab_size = vocab_size
         self._budget = budget
+        self._clock = clock
         self._abilities = Abilities(chunks=False, groups=False)
         self._prompts: dict[str, CacheGroup] = {}  # computed in part, or not decoded yet
         self._pending: dict[str, tuple[int, ...]] = {}  # chunks that wait to be computed whole
         self._groups: list[CacheGroup] = []
 
+    @torch.inference_mode()
     def warm_up(self) -> RunnerCapacity:
-        """Measure what the model's cache allows and how much of it fits."""
-        with torch.inference_mode():
-            self._abilities = measure_abilities(self._forward)
-            cache = self._forward.new_cache()
-            self._forward([[1] * _PROBE_TOKENS], cache, [0])
-        bytes_per_token = max(cached_bytes(cache) // _PROBE_TOKENS, 1)
-        fitting = self._budget.max_bytes // bytes_per_token
-        if self._abilities.groups:
-            fitting = fitting // PADDING_FACTOR - SLACK_TOKENS
+        """Measure what the model's cache allows, how much of it fits, and the prefill rate."""
+        self._abilities = measure_abilities(self._forward)
+        cache = self._forward.new_cache()
+        began = self._clock()
+        logits = self._forward([[1] * _PROBE_TOKENS], cache, [0])
+        logits.argmax().item()  # waits for the device
+        seconds = self._clock() - began
         return RunnerCapacity(
-            kv_capacity_tokens=max(min(fitting, self._budget.max_tokens), 0),
+            kv_capacity_tokens=self._fitting_tokens(cached_bytes(cache) // _PROBE_TOKENS),
             vocab_size=self._vocab_size,
+            prefill_tokens_per_second=_PROBE_TOKENS / max(seconds, 1e-6),
         )
 
     @torch.inference_mode()
@@ -86,6 +94,12 @@ class HFRunner:
             for group in self._groups:
                 group.leave(request_id)
             self._groups = [group for group in self._groups if group.live_rows()]
+
+    def _fitting_tokens(self, bytes_per_token: int) -> int:
+        fitting = self._budget.max_bytes // max(bytes_per_token, 1)
+        if self._abilities.groups:
+            fitting = max(fitting // PADDING_FACTOR - SLACK_TOKENS, fitting // (2 * PADDING_FACTOR))
+        return min(fitting, self._budget.max_tokens)
 
     def _prefill(self, row: BatchRow) -> list[RowOutcome]:
         token_ids = row.token_ids

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import structlog
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llm_server.errors import ServingError
@@ -71,6 +72,8 @@ class Gate:
             return
         try:
             await self._app(scope, receive, send)
+        except ClientDisconnect:
+            request.outcome = Outcome.CANCELLED
         # The server outlives any one request; the application has answered 500 if it still could.
         except Exception:  # noqa: BLE001
             request.outcome = Outcome.FAILED

@@ -35,7 +35,7 @@ def test_a_step_without_decodes_takes_prefill_time_only() -> None:
 def test_the_simulated_server_imports_no_torch() -> None:
     """Everything that a simulated pod loads comes without torch, transformers and numpy."""
     program = (
-        "import sys; import llm_server.process, llm_server.__main__; "
+        "import sys; import llm_server.process, llm_server.cli; "
         "print([m for m in ('torch', 'transformers', 'numpy', 'tokenizers') if m in sys.modules])"
     )
 
