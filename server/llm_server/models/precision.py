@@ -8,14 +8,17 @@ than the caches in both formats (about half a second); the decision is pure. Cal
 
 import time
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from llm_server.contract import Dtype
 
+if TYPE_CHECKING:
+    import torch
+
 PROMPT_ROWS: Final = 64
-_MATRIX_SIDE: Final = 1024
-_MATRIX_COUNT: Final = 16
-_REPEATS: Final = 3
+_SIDE: Final = 1024
+_MATRICES: Final = 16  # of a million weights each: 96 MiB in both formats, beyond the caches
+_ROUNDS: Final = 4
 _DECODE_GAIN: Final = 1.1
 _PROMPT_LOSS: Final = 1.5
 
@@ -43,33 +46,48 @@ def choose_cpu_dtype(float32: MatmulSeconds, bfloat16: MatmulSeconds) -> tuple[D
 
 
 def measure_cpu() -> tuple[MatmulSeconds, MatmulSeconds]:
-    """Time this CPU in 32 bit and in bfloat16, with the threads torch is set to."""
+    """Time this CPU in 32 bit and in bfloat16.
+
+    Made to give the same answer on a busy machine, so that the pods of one revision agree:
+    on one thread, because a barrier waits for the neighbours; both formats in turn; and of
+    each multiplication, which is shorter than a time slice, the fastest of several.
+    """
     import torch  # noqa: PLC0415
 
-    return _measure(torch.float32), _measure(torch.bfloat16)
+    formats = (torch.float32, torch.bfloat16)
+    matrices = [[torch.zeros(_SIDE, _SIDE, dtype=f) for f in formats] for _ in range(_MATRICES)]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        token = _fastest(matrices, rows=1)
+        prompt = _fastest(matrices, rows=PROMPT_ROWS)
+    finally:
+        torch.set_num_threads(threads)
+    float32, bfloat16 = (MatmulSeconds(*pair) for pair in zip(token, prompt, strict=True))
+    return float32, bfloat16
 
 
-def _measure(dtype: object) -> MatmulSeconds:
+def _fastest(matrices: "list[list[torch.Tensor]]", rows: int) -> list[float]:
+    """Seconds for all matrices of each format, the fastest of ``_ROUNDS`` for each matrix."""
     import torch  # noqa: PLC0415
 
-    # 16 matrices of a million weights: 64 MiB or 32 MiB, more than a core's share of cache.
-    matrices = [
-        torch.zeros(_MATRIX_SIDE, _MATRIX_SIDE, dtype=dtype)  # type: ignore[call-overload]
-        for _ in range(_MATRIX_COUNT)
+    activations = [torch.zeros(rows, _SIDE, dtype=matrix.dtype) for matrix in matrices[0]]
+    rounds = [
+        [
+            [_linear_seconds(x, matrix) for x, matrix in zip(activations, pair, strict=True)]
+            for pair in matrices
+        ]
+        for _ in range(_ROUNDS + 1)
+    ][1:]  # the first one warms up
+    return [
+        sum(min(seconds[m][f] for seconds in rounds) for m in range(len(matrices)))
+        for f in range(len(activations))
     ]
-    seconds = []
-    for rows in (1, PROMPT_ROWS):
-        activations = torch.zeros(rows, _MATRIX_SIDE, dtype=dtype)  # type: ignore[call-overload]
-        passes = [_pass_seconds(matrices, activations) for _ in range(_REPEATS + 1)]
-        seconds.append(min(passes[1:]))
-    return MatmulSeconds(*seconds)
 
 
-def _pass_seconds(matrices: list[object], activations: object) -> float:
+def _linear_seconds(activations: "torch.Tensor", matrix: "torch.Tensor") -> float:
     import torch  # noqa: PLC0415
 
     started = time.perf_counter()
-    with torch.inference_mode():
-        for matrix in matrices:
-            torch.nn.functional.linear(activations, matrix)  # type: ignore[arg-type]
+    torch.nn.functional.linear(activations, matrix)
     return time.perf_counter() - started

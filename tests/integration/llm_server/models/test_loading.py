@@ -130,11 +130,14 @@ def test_auto_takes_what_this_cpu_is_faster_with(
         assert loaded.dtype is dtype
 
 
-def test_the_measurement_is_quick_and_positive() -> None:
-    """Measuring both formats takes seconds at most and gives times that can be compared."""
+def test_the_measurement_leaves_the_threads_as_they_were() -> None:
+    """Measuring gives times that can be compared, and the model computes on all threads after."""
+    import torch  # noqa: PLC0415
+
+    threads = torch.get_num_threads()
     for seconds in precision.measure_cpu():
-        assert 0 < seconds.token < 5
-        assert 0 < seconds.prompt < 60
+        assert 0 < seconds.token < seconds.prompt
+    assert torch.get_num_threads() == threads
 
 
 def test_a_model_beyond_the_memory_limit_is_refused_before_loading(
