@@ -36,8 +36,8 @@ def _wait_until_it_listens(path: str, proxy: "subprocess.Popen[str]") -> None:
 
 
 @contextmanager
-def api_client(backend: e2e.cluster.Cluster) -> Iterator[httpx.Client]:
-    """Yield a client whose base URL is the API server, as its administrator."""
+def api_socket(backend: e2e.cluster.Cluster) -> Iterator[str]:
+    """Yield the path of a unix socket behind which the API server answers its administrator."""
     with tempfile.TemporaryDirectory(prefix="llm-operator-e2e-") as directory:
         path = str(Path(directory) / "api.sock")
         proxy = backend.popen(
@@ -49,11 +49,16 @@ def api_client(backend: e2e.cluster.Cluster) -> Iterator[httpx.Client]:
         )
         try:
             _wait_until_it_listens(path, proxy)
-            transport = httpx.HTTPTransport(uds=path)
-            with httpx.Client(
-                transport=transport, base_url="http://localhost", timeout=30
-            ) as client:
-                yield client
+            yield path
         finally:
             proxy.terminate()
             proxy.wait(timeout=10)
+
+
+@contextmanager
+def api_client(backend: e2e.cluster.Cluster) -> Iterator[httpx.Client]:
+    """Yield a client whose base URL is the API server, as its administrator."""
+    with api_socket(backend) as path:
+        transport = httpx.HTTPTransport(uds=path)
+        with httpx.Client(transport=transport, base_url="http://localhost", timeout=30) as client:
+            yield client

@@ -116,3 +116,17 @@ def pytest_runtest_makereport(
             diagnostics.save_namespace(item.name, arguments[fixture])
     report.sections.append(("diagnostics", f"saved in {folder}"))
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the tests measured."""
+    measured = [
+        (report.nodeid.rpartition("::")[2], name, value)
+        for report in terminalreporter.getreports("passed")
+        if report.when == "call" and "e2e/" in report.nodeid
+        for name, value in report.user_properties
+    ]
+    if measured:
+        terminalreporter.section("figures of the end-to-end tests")
+    for test, name, value in measured:
+        terminalreporter.write_line(f"{test}: {name} = {value}")

@@ -20,6 +20,13 @@ RESTRICTED_CONTAINER: Manifest = {
 }
 
 
+TORCH_RESOURCES: Manifest = {
+    "requests": {"cpu": "100m", "memory": "512Mi"},
+    "limits": {"memory": "3Gi"},
+}
+"""What a server needs that computes; below 1 GiB its libraries are read again and again."""
+
+
 def llm_deployment(
     name: str = "chat", *, source: str = "builtin://simulated", **spec: object
 ) -> Manifest:

@@ -132,6 +132,11 @@ class Namespace:
         """Return the objects of a kind that carry an LLMDeployment's instance label."""
         return self.objects(kind, f"{kinds.INSTANCE_LABEL}={name},{kinds.WATCH_SELECTOR}")
 
+    def kinds_of_children(self, name: str) -> set[str]:
+        """Return the kinds of which an LLMDeployment has objects here, pods among them."""
+        watched = [kind for kind in kinds.WATCHED_KINDS if kind != kinds.SERVICE_MONITOR]
+        return {kind.kind for kind in watched if self.children(kind, name)}
+
     def live_pods(self, name: str) -> list[Manifest]:
         """Return an LLMDeployment's pods that are neither ending nor ended."""
         return [

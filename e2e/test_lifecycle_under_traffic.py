@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from e2e.manifests import llm_deployment
+from e2e.manifests import TORCH_RESOURCES, llm_deployment
 from e2e.story import Namespace
 from e2e.traffic.harness import Load, Report, flowing
 from llm_operator import kinds
@@ -84,7 +84,7 @@ def test_no_request_is_lost_while_a_resource_is_scaled_and_changed(
 ) -> None:
     """Scaling 1-3-1, new server.args and another model fail and truncate no request."""
     started = time.monotonic()
-    namespace.apply(llm_deployment(NAME, server={"args": SLOW_STEPS}))
+    namespace.apply(llm_deployment(NAME, server={"args": SLOW_STEPS}, resources=TORCH_RESOURCES))
     moments: dict[str, float] = {}
 
     with flowing(namespace, NAME, Load(long_workers=4, long_tokens=LONG_TOKENS)) as traffic:
@@ -111,8 +111,7 @@ def test_every_child_goes_with_its_resource(namespace: Namespace) -> None:
     }
     namespace.apply(llm_deployment(NAME, autoscaling=autoscaling, replicas=2))
     namespace.until_settled(NAME)
-    made = [kind.kind for kind in kinds.APPLIED_KINDS if namespace.children(kind, NAME)]
-    assert set(made) >= {
+    assert namespace.kinds_of_children(NAME) >= {
         "ControllerRevision",
         "Deployment",
         "Service",
@@ -125,12 +124,6 @@ def test_every_child_goes_with_its_resource(namespace: Namespace) -> None:
 
     namespace.until(
         "no child and no pod is left",
-        lambda: (
-            not any(
-                namespace.children(kind, NAME)
-                for kind in (*kinds.WATCHED_KINDS,)
-                if kind != kinds.SERVICE_MONITOR
-            )
-        ),
+        lambda: not namespace.kinds_of_children(NAME),
         within_seconds=60,
     )

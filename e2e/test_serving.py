@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from e2e.hub_pod import Hub
-from e2e.manifests import claim, client_pod, llm_deployment
+from e2e.manifests import TORCH_RESOURCES, claim, client_pod, llm_deployment
 from e2e.story import Namespace
 from llm_operator import kinds
 from llm_server import contract
@@ -14,7 +14,6 @@ from llm_server import contract
 pytestmark = pytest.mark.cluster
 
 Record = Callable[[str, object], None]
-ROOM = {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"memory": "3Gi"}}
 DEFINITE = "What is the capital of France? Answer in one word."
 
 
@@ -43,7 +42,7 @@ def test_the_embedded_model_answers_in_a_stream(
 ) -> None:
     """SmolLM2 answers a chat through the Service, token by token, with a finish reason."""
     module_namespace.apply(
-        llm_deployment("smol", source="builtin://smollm2-135m-instruct", resources=ROOM)
+        llm_deployment("smol", source="builtin://smollm2-135m-instruct", resources=TORCH_RESOURCES)
     )
     module_namespace.until_settled("smol", within_seconds=180)
 
@@ -61,7 +60,10 @@ def test_a_model_from_a_hub_is_downloaded_to_a_claim_and_served(
     """hf:// runs the real hub client, writes to the claim as a non-root user, and serves."""
     module_namespace.apply(claim("models"))
     resource = llm_deployment(
-        "from-hub", source=f"hf://{hub.public_repository}", server=hub.server(), resources=ROOM
+        "from-hub",
+        source=f"hf://{hub.public_repository}",
+        server=hub.server(),
+        resources=TORCH_RESOURCES,
     )
     resource["spec"]["model"]["cache"] = {"persistentVolumeClaim": {"claimName": "models"}}
     module_namespace.apply(resource)
