@@ -27,15 +27,18 @@ KEY_DEFAULTS = {"protocol": "TCP"}
 SETS = frozenset({"finalizers"})
 ATOMIC_MAPS = frozenset(
     {
+        "data",
         "selector",
         "labelSelector",
         "nodeSelector",
-        "scaleTargetRef",
         "secretKeyRef",
         "configMapKeyRef",
         "ownerReferences",
+        "imagePullSecrets",
+        "requiredDuringSchedulingIgnoredDuringExecution",
     }
 )
+"""Maps that are replaced whole, and list maps whose items are."""
 UNTRACKED = frozenset({"apiVersion", "kind", "status"})
 UNTRACKED_METADATA = frozenset(
     {
