@@ -201,6 +201,7 @@ def _cache_budget(settings: ServerSettings, loaded: "LoadedModel") -> "CacheBudg
     return CacheBudget(
         max_bytes=int(free * _CACHE_SHARE),
         max_tokens=settings.max_batch_size * loaded.max_model_len,
+        max_model_len=loaded.max_model_len,
     )
 
 

@@ -37,10 +37,14 @@ _PROBE_TOKENS = 64
 
 @dataclass(frozen=True, slots=True)
 class CacheBudget:
-    """``max_bytes`` bounds the cache with its padding; ``max_tokens`` is all that can be used."""
+    """``max_bytes`` bounds the cache with its padding.
+
+    ``max_tokens`` is all that can be used, ``max_model_len`` by one sequence.
+    """
 
     max_bytes: int
     max_tokens: int
+    max_model_len: int
 
 
 class HFRunner:
@@ -67,14 +71,15 @@ class HFRunner:
         """Measure what the model's cache allows, how much of it fits, and the prefill rate."""
         self._abilities = measure_abilities(self._forward)
         cache = self._forward.new_cache()
+        probe = min(_PROBE_TOKENS, self._budget.max_model_len)
         began = self._clock()
-        logits = self._forward([[1] * _PROBE_TOKENS], cache, [0])
+        logits = self._forward([[1] * probe], cache, [0])
         logits.argmax().item()  # waits for the device
         seconds = self._clock() - began
         return RunnerCapacity(
-            kv_capacity_tokens=self._fitting_tokens(cached_bytes(cache) // _PROBE_TOKENS),
+            kv_capacity_tokens=self._fitting_tokens(cached_bytes(cache) // probe),
             vocab_size=self._vocab_size,
-            prefill_tokens_per_second=_PROBE_TOKENS / max(seconds, 1e-6),
+            prefill_tokens_per_second=probe / max(seconds, 1e-6),
         )
 
     @torch.inference_mode()

@@ -1,5 +1,6 @@
 import asyncio
 import json
+import socket
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -292,3 +293,27 @@ def test_two_hundred_requests_end_exactly_once_each(serve: Serve) -> None:
     assert outcomes["refused"] == 50
     assert outcomes["failed"] == 0
     assert server.metric("llm_requests_received_total") == 200
+
+
+def test_a_client_that_leaves_before_its_body_is_cancelled(serve: Serve) -> None:
+    """Half a body and a closed connection: counted as cancelled, nothing is computed."""
+    server = serve()
+    head = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.http_port)) as connection:
+        connection.sendall(head + b'{"model"')
+        server.until("llm_requests_received_total", 1)
+
+    server.until('llm_requests_terminated_total{outcome="cancelled"}', 1)
+    assert server.metric("vllm:generation_tokens_total") == 0
+
+
+def test_token_counters_are_the_sum_of_what_clients_were_told(serve: Serve) -> None:
+    """Prompt and generation tokens in the metrics equal the usage in the answers."""
+    server = serve()
+    usages = [complete(server, prompt="x " * n, max_tokens=n).json()["usage"] for n in (1, 5, 9)]
+
+    for metric, field in (("prompt", "prompt_tokens"), ("generation", "completion_tokens")):
+        counted = server.metric(f"vllm:{metric}_tokens_total")
+        assert counted == sum(usage[field] for usage in usages)
+    assert server.metric("vllm:e2e_request_latency_seconds_count") == 3
+    assert server.metric("vllm:time_to_first_token_seconds_count") == 3

@@ -56,7 +56,7 @@ def reference(request: pytest.FixtureRequest) -> Reference:
 
 def an_engine(model: Any, bounds: SchedulerLimits) -> tuple[EngineCore, HFRunner]:
     """Return an engine over a warm runner of the model."""
-    runner = HFRunner(ForwardPass(model), VOCAB_SIZE, CacheBudget(1 << 30, 100_000))
+    runner = HFRunner(ForwardPass(model), VOCAB_SIZE, CacheBudget(1 << 30, 100_000, 256))
     runner.warm_up()
     text = TextRules(SimulatedDetokenizer, frozenset())
     return EngineCore(Scheduler(bounds), runner, text, Clock()), runner
@@ -160,7 +160,7 @@ def test_capacity_follows_the_memory() -> None:
     model = a_model("llama")
 
     def capacity(max_bytes: int, max_tokens: int) -> RunnerCapacity:
-        budget = CacheBudget(max_bytes, max_tokens)
+        budget = CacheBudget(max_bytes, max_tokens, 256)
         return HFRunner(ForwardPass(model), VOCAB_SIZE, budget).warm_up()
 
     large, small = capacity(1 << 26, 1 << 30), capacity(1 << 25, 1 << 30)
