@@ -105,7 +105,7 @@ class Informer:
                 if key:
                     self._queue.add(key, Lane.EDIT)
         if change is None:
-            self._list_soon(kind, self._scope.settle_seconds)
+            self._list_when_settled(kind)
 
     def expect_gaps(self) -> None:
         """List everything soon: the watches begin anew, and something may fall between."""
