@@ -232,23 +232,24 @@ def test_the_operators_image_imports_without_the_server(tmp_path: Path) -> None:
 
 @pytest.mark.torch
 def test_the_models_are_made_by_what_their_layer_copies(tmp_path: Path) -> None:
-    """The layer of the models needs no code that is copied after it."""
+    """The layer of the models needs no code that is copied after it, and makes a model."""
     stage("Dockerfile.server", tmp_path / "app", until=-1)
 
     code = (
-        "from llm_server.models import build; "
-        f"sys.exit(build.main(['tiny', '--out', {str(tmp_path / 'tiny')!r}]))"
+        f"import runpy; sys.argv[1:] = ['tiny', {str(tmp_path / 'tiny')!r}]; "
+        f"runpy.run_path({str(ROOT / 'build' / 'make_model.py')!r}, run_name='__main__')"
     )
-    assert "model.safetensors" in run_staged(tmp_path / "app", code)
+    assert "make_model: tiny" in run_staged(tmp_path / "app", code)
+    assert (tmp_path / "tiny" / "model.safetensors").stat().st_size > 100_000
 
 
 def test_the_image_carries_every_model_that_has_weights() -> None:
     """The models made in the build are those of ``builtin://``, where the server looks for them."""
-    (step,) = [s for s in rest_of("Dockerfile.server", "RUN") if "llm_server.models.build" in s]
+    (step,) = [s for s in rest_of("Dockerfile.server", "RUN") if "make_model.py" in s]
     (names,) = re.findall(r"for model in ([^;]+);", step)
 
     assert {*names.split(), contract.BUILTIN_SIMULATED} == set(contract.BUILTIN_MODELS)
-    assert f'--out "{contract.BUILTIN_MODELS_PATH}/${{model}}"' in step
+    assert f'"${{model}}" "{contract.BUILTIN_MODELS_PATH}/${{model}}"' in step
 
 
 def test_the_server_exposes_the_contracts_ports() -> None:
