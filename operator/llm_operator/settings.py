@@ -5,9 +5,10 @@ compares both lists. A value that does not parse stops the start with the variab
 """
 
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ENV_PREFIX: Final = "LLM_OPERATOR_"
@@ -53,7 +54,7 @@ class OperatorSettings(BaseSettings):
     """Deadline of one request to the API server; shorter than what is left of a Lease."""
     lease_name: Annotated[str, Field(min_length=1, max_length=253)] = "llm-operator"
     """Name of the Lease that elects the leader."""
-    lease_duration_seconds: Annotated[float, Field(gt=0, le=300)] = 15.0
+    lease_duration_seconds: Annotated[int, Field(ge=3, le=300)] = 15
     """A standby takes over when the Lease was not renewed for so long."""
     lease_renew_deadline_seconds: Annotated[float, Field(gt=0, le=300)] = 10.0
     """A leader that could not renew for so long gives up and exits."""
@@ -67,6 +68,23 @@ class OperatorSettings(BaseSettings):
     """The least severe line that is written."""
     log_format: LogFormat = LogFormat.AUTO
     """json, console, or auto: console on a terminal."""
+
+    @model_validator(mode="after")
+    def _lease_times_fit(self) -> Self:
+        """Refuse times by which two replicas could write, or a healthy leader could not."""
+        retry, deadline = self.lease_retry_seconds, self.lease_renew_deadline_seconds
+        duration = self.lease_duration_seconds
+        if not retry < deadline < duration:
+            raise ValueError(
+                "must rise: LLM_OPERATOR_LEASE_RETRY_SECONDS, "
+                "LLM_OPERATOR_LEASE_RENEW_DEADLINE_SECONDS, LLM_OPERATOR_LEASE_DURATION_SECONDS"
+            )
+        if self.request_timeout_seconds + 2 * retry > duration:
+            raise ValueError(
+                "LLM_OPERATOR_REQUEST_TIMEOUT_SECONDS and twice LLM_OPERATOR_LEASE_RETRY_SECONDS "
+                "must fit into LLM_OPERATOR_LEASE_DURATION_SECONDS"
+            )
+        return self
 
 
 class SettingsInvalid(ValueError):
@@ -82,8 +100,25 @@ def read_settings() -> OperatorSettings:
     try:
         return OperatorSettings()
     except ValidationError as error:
-        lines = [
-            f"{ENV_PREFIX}{str(detail['loc'][0]).upper()}: {detail['msg']}"
-            for detail in error.errors()
-        ]
-        raise SettingsInvalid("; ".join(lines)) from error
+        raise SettingsInvalid("; ".join(map(_explain, error.errors()))) from error
+
+
+def _explain(detail: ErrorDetails) -> str:
+    """Say which variable is wrong, why, and what is accepted."""
+    if not detail["loc"]:
+        return detail["msg"]
+    name = str(detail["loc"][0])
+    return f"{ENV_PREFIX}{name.upper()}: {detail['msg']} (accepted: {_accepted(name)})"
+
+
+def _accepted(name: str) -> str:
+    schema = OperatorSettings.model_json_schema()
+    rules = schema["properties"][name]
+    if "$ref" in rules:
+        choices = schema["$defs"][rules["$ref"].rpartition("/")[2]]["enum"]
+        return ", ".join(choices)
+    if rules["type"] == "string":
+        return f"text of {rules.get('minLength', 0)} to {rules['maxLength']} characters"
+    least = rules.get("minimum", rules.get("exclusiveMinimum"))
+    above = "above " if "exclusiveMinimum" in rules else ""
+    return f"{rules['type']}, {above}{least} to {rules['maximum']}"

@@ -155,10 +155,12 @@ class Informer:
         self._ring(kind, found, Lane.EDIT if was_synced else Lane.RESYNC)
 
     def _report(self, kind: kinds.ResourceKind, found: Relisted) -> None:
+        """Count what the watch had not brought; only a ghost cannot be a watch that lags a bit."""
         missed = found.ghosts + found.missed
         if missed:
-            _LOG.warning("A watch had missed news", kind=kind.kind, missed=missed)
             self._report_missed(kind.kind, missed)
+        if found.ghosts:
+            _LOG.warning("A watch had missed deletions", kind=kind.kind, count=found.ghosts)
 
     def _ring(self, kind: kinds.ResourceKind, found: Relisted, lane: Lane) -> None:
         """Have the changed resources looked at, and each of them once per round of lists."""

@@ -51,8 +51,8 @@ class LeaseStore(Protocol):
 class LeaseTiming:
     """The times of the game, all in seconds."""
 
-    duration: float = 15.0
-    """For how long a renewal holds."""
+    duration: int = 15
+    """For how long a renewal holds; whole seconds, because that is what a Lease can say."""
     renew_deadline: float = 10.0
     """How long the holder tries to renew before it gives up."""
     retry: float = 2.0
@@ -250,7 +250,7 @@ class Elector:
     def _holding(self) -> dict[str, Any]:
         return {
             "holderIdentity": self._candidate.identity,
-            "leaseDurationSeconds": int(self._timing.duration),
+            "leaseDurationSeconds": self._timing.duration,
             "renewTime": self._now(),
         }
 

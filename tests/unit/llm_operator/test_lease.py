@@ -253,7 +253,7 @@ def test_release_leaves_the_lease_of_another_leader_alone() -> None:
     virtual_time.run(story())
 
 
-@pytest.mark.parametrize("times", [{"duration": 10.0}, {"retry": 10.0}, {"request_timeout": 12.0}])
+@pytest.mark.parametrize("times", [{"duration": 10}, {"retry": 10.0}, {"request_timeout": 12.0}])
 def test_times_that_break_the_rules_are_refused(times: dict[str, Any]) -> None:
     """Times by which two could write at once, or a healthy leader could not, are refused."""
     with pytest.raises(ValueError, match="a Lease needs"):
