@@ -46,8 +46,8 @@ class ProbeServer:
     async def start(self) -> None:
         """Listen; raises OSError when the port is taken."""
         app = web.Application()
-        app.router.add_get("/livez", lambda _: _answer(self.liveness()))
-        app.router.add_get("/readyz", lambda _: _answer(self.readiness()))
+        app.router.add_get("/livez", self._live)
+        app.router.add_get("/readyz", self._ready)
         app.router.add_get("/metrics", self._metrics)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
@@ -58,10 +58,16 @@ class ProbeServer:
         if self._runner is not None:
             await self._runner.cleanup()
 
+    async def _live(self, _: web.Request) -> web.Response:
+        return _answer(self.liveness())
+
+    async def _ready(self, _: web.Request) -> web.Response:
+        return _answer(self.readiness())
+
     async def _metrics(self, _: web.Request) -> web.Response:
         text = self.exposition()
         return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4"})
 
 
-async def _answer(reason: str | None) -> web.Response:
+def _answer(reason: str | None) -> web.Response:
     return web.Response(status=200 if reason is None else 503, text=f"{reason or 'ok'}\n")
