@@ -98,7 +98,15 @@ def until_total(namespace: Namespace, replicas: int, *, within_seconds: float) -
 
 
 def assert_nobody_fights(namespace: Namespace) -> None:
-    """Under the same load nobody writes replicas anywhere for a while."""
+    """Once the autoscaler holds the total itself, nobody writes replicas anywhere for a while."""
+    namespace.until(
+        "the autoscaler has caught up and no floor is left",
+        lambda: (
+            namespace.resource(NAME)["spec"]["replicas"] == MANY
+            and "replicasFloor" not in namespace.status(NAME)
+        ),
+        within_seconds=60,
+    )
     mark = namespace.cluster.backend.audit_mark()
     time.sleep(QUIET_SECONDS)
     requests = [audit.parse(e) for e in namespace.cluster.backend.audit_events(mark)]
