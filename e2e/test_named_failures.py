@@ -36,11 +36,12 @@ def assert_names(
 
 
 @pytest.fixture(autouse=True)
-def seconds_to_the_cause(record_property: Record) -> Iterator[None]:
-    """Report how long it took until the cause was named."""
+def seconds_to_the_cause(module_namespace: Namespace, record_property: Record) -> Iterator[None]:
+    """Report how long it took until the cause was named, and end what crashes again and again."""
     started = time.monotonic()
     yield
     record_property("seconds", round(time.monotonic() - started, 1))
+    module_namespace.kubectl("delete", "llmdeployments", "--all", "--wait=false")
 
 
 def test_an_image_that_does_not_exist_is_named(module_namespace: Namespace) -> None:
