@@ -68,6 +68,13 @@ ARCHITECTURES: dict[str, Callable[[], Any]] = {
         eos_token_id=None,
     ),
     "mixtral with experts": lambda: transformers.MixtralConfig(**_SIZES, num_local_experts=4),
+    "mamba without attention": lambda: transformers.MambaConfig(
+        vocab_size=VOCAB_SIZE,
+        hidden_size=64,
+        num_hidden_layers=2,
+        bos_token_id=1,
+        eos_token_id=None,
+    ),
     "lfm2 with convolutions": lambda: transformers.Lfm2Config(
         **_SIZES, layer_types=["conv", "full_attention"]
     ),

@@ -5,7 +5,7 @@ Every request that was added gets exactly one terminal event, from ``step``, ``c
 ``fail_all``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -110,7 +110,7 @@ class EngineCore:
         if not batch.rows:
             return []
         try:
-            return list(self._runner.execute(batch))
+            return _complete(batch, self._runner.execute(batch))
         # Whatever a model raises ends the requests of this batch, never the thread.
         except Exception as error:
             ids = [row.request_id for row in batch.rows]
@@ -150,6 +150,15 @@ class EngineCore:
             del self._builders[request_id]
             self._runner.release(request_id)
         return sequence
+
+
+def _complete(batch: Batch, outcomes: Iterable[RowOutcome]) -> list[RowOutcome]:
+    """Return the outcomes. Raises when a row has none: its sequence would never get further."""
+    complete = list(outcomes)
+    expected = {row.request_id for row in batch.rows if row.draw is not None}
+    if len(complete) != len(expected) or {o.request_id for o in complete} != expected:
+        raise RuntimeError(f"{len(expected)} rows were to be sampled, {len(complete)} were")
+    return complete
 
 
 class _Timings:

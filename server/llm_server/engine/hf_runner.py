@@ -85,10 +85,10 @@ class HFRunner:
     @torch.inference_mode()
     def execute(self, batch: Batch) -> list[RowOutcome]:
         """Compute one step: first what decodes, then the prompts."""
-        decodes = {row.request_id: row for row in batch.rows if row.is_decode}
+        decodes = {row.request_id: row for row in batch.rows if self._is_computed(row)}
         outcomes = self._decode(decodes) if decodes else []
         for row in batch.rows:
-            if not row.is_decode:
+            if row.request_id not in decodes:
                 outcomes += self._prefill(row)
         return outcomes
 
@@ -99,6 +99,10 @@ class HFRunner:
             for group in self._groups:
                 group.leave(request_id)
             self._groups = [group for group in self._groups if group.live_rows()]
+
+    def _is_computed(self, row: BatchRow) -> bool:
+        """Whether all but the row's one token is in a cache, so that it can share a pass."""
+        return row.is_decode and row.request_id not in self._pending
 
     def _fitting_tokens(self, bytes_per_token: int) -> int:
         fitting = self._budget.max_bytes // max(bytes_per_token, 1)

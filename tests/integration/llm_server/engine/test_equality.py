@@ -6,6 +6,7 @@ import torch
 from llm_server.engine.batch import RunnerCapacity
 from llm_server.engine.core import EngineCore, TextRules
 from llm_server.engine.events import Delta, Event, Finished
+from llm_server.engine.hf_check import Abilities
 from llm_server.engine.hf_forward import ForwardPass
 from llm_server.engine.hf_runner import CacheBudget, HFRunner
 from llm_server.engine.scheduler import Scheduler, SchedulerLimits
@@ -107,15 +108,17 @@ def test_the_answers_are_worth_comparing(reference: Reference) -> None:
 
 
 def test_most_models_are_computed_side_by_side() -> None:
-    """Attention models use chunks and groups; one with convolutions is computed row by row."""
+    """Attention models use chunks and groups; others are computed whole or row by row."""
     abilities = {}
     for name in ("llama", "mistral with a sliding window", "bloom with alibi"):
         _, runner = an_engine(a_model(name), limits())
         abilities[name] = (runner._abilities.chunks, runner._abilities.groups)
     _, convolutions = an_engine(a_model("lfm2 with convolutions"), limits())
+    _, states = an_engine(a_model("mamba without attention"), limits())
 
     assert set(abilities.values()) == {(True, True)}
-    assert not convolutions._abilities.groups
+    assert convolutions._abilities == Abilities(chunks=True, groups=False)
+    assert states._abilities == Abilities(chunks=False, groups=False)
 
 
 def test_a_runner_forgets_what_is_released() -> None:

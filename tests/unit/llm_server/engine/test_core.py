@@ -1,6 +1,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llm_server.engine.batch import Batch, RowOutcome
 from llm_server.engine.core import EngineCore, StepFailed
 from llm_server.engine.events import Cancelled, Delta, Event, Failed, Finished
 from llm_server.engine.request import FinishReason
@@ -143,6 +144,23 @@ def test_a_failed_step_ends_its_requests_and_no_other() -> None:
     assert failed.kind is FailureKind.ENGINE_FAULT
     assert failed.kind.retryable
     assert isinstance(endings_of(events, "next")[0], Finished)
+
+
+class ForgetfulRunner(FailingRunner):
+    """Computes and returns nothing."""
+
+    def execute(self, batch: Batch) -> list[RowOutcome]:
+        """Forget every outcome."""
+        super().execute(batch)
+        return []
+
+
+def test_a_row_without_an_outcome_is_a_failure() -> None:
+    """A runner that loses a row fails the request; it does not leave it waiting for ever."""
+    core = a_core(ForgetfulRunner(frozenset()))
+    core.add(a_request())
+
+    assert [isinstance(event, Failed) for event in step(core)] == [True]
 
 
 def step(core: EngineCore) -> list[Event]:
