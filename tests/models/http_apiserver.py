@@ -1,4 +1,4 @@
-"""The model of the API server behind real HTTP: discovery, lists, watches, and the faults of them.
+"""The model of the API server behind real HTTP: discovery, lists, watches, writes, and faults.
 
 It serves the real client and kopf, so what runs between them and the operator's cache is the
 product. Watches can be cut, told that their version is gone, fed an error, or kept deaf.
@@ -6,6 +6,7 @@ product. Watches can be cut, told that their version is gone, fed an error, or k
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,10 +15,15 @@ from aiohttp import web
 from kubernetes.aio.client.configuration import Configuration
 
 from llm_operator import kinds
+from llm_operator.cluster.errors import ApiError
 from llm_operator.cluster.transport import Transport
 from tests.models.apiserver import ApiServerModel
 
 WATCHED = (kinds.LLM_DEPLOYMENT, *kinds.WATCHED_KINDS)
+ADDRESSED = (*WATCHED, kinds.LEASE, kinds.EVENT)
+_OBJECT_PATH = re.compile(
+    r"(?P<all>/apis?/.*/namespaces/(?P<ns>[^/]+)/[^/]+)(/(?P<name>[^/]+))?(/status)?"
+)
 REQUIRED_BY_KOPF = (
     kinds.ResourceKind("", "v1", "namespaces", "Namespace"),
     kinds.ResourceKind("", "v1", "events", "Event"),
@@ -28,7 +34,7 @@ REQUIRED_BY_KOPF = (
 
 
 class HttpApiServer:
-    """Lists and watches over HTTP for the objects of a model; other requests answer 404."""
+    """Answers over HTTP for the objects of a model."""
 
     def __init__(self, model: ApiServerModel) -> None:
         self.model = model
@@ -81,7 +87,9 @@ class HttpApiServer:
         if self.status != 200:
             return web.json_response({"message": "as told"}, status=self.status)
         kind = next((kind for kind in WATCHED if kind.path() == request.path), None)
-        if kind is None or kind in self.model.unserved:
+        if kind is None:
+            return await self._answer_one(request)
+        if kind in self.model.unserved:
             return self._discover(request.path)
         if "watch" in request.query:
             return await self._watch(request, kind)
@@ -108,6 +116,46 @@ class HttpApiServer:
         finally:
             self._watches.remove(entry)
         return response
+
+    async def _answer_one(self, request: web.Request) -> web.Response:
+        """Answer about one object, or discovery where the path names none."""
+        found = _OBJECT_PATH.fullmatch(request.path)
+        kind = next((k for k in ADDRESSED if found and k.path(found["ns"]) == found["all"]), None)
+        if found is None or kind is None:
+            return self._discover(request.path)
+        body = await request.json() if request.can_read_body else None
+        address = (found["ns"], found["name"] or "")
+        try:
+            status, answer = await self._perform(request, kind, address, body)
+        except ApiError as error:
+            return web.json_response({"message": error.message}, status=error.status or 500)
+        return web.json_response(answer, status=status)
+
+    async def _perform(
+        self, request: web.Request, kind: kinds.ResourceKind, address: tuple[str, str], body: Any
+    ) -> tuple[int, Any]:
+        status, answer = 200, body
+        match request.method, kind:
+            case "PATCH", _ if request.path.endswith("/status"):
+                metadata = {"namespace": address[0], "name": address[1]}
+                metadata["resourceVersion"] = body[0]["value"]
+                patched = {"metadata": metadata, "status": body[1]["value"]}
+                answer = await self.model.patch_status(kind, patched)
+            case "PATCH", _:
+                applied = await self.model.apply(kind, body, force=request.query["force"] == "true")
+                status, answer = (201 if applied.created else 200), applied.object
+            case "DELETE", _:
+                await self.model.delete(kind, *address, body["preconditions"]["uid"])
+            case "POST", kinds.LEASE:
+                status, answer = 201, await self.model.create_lease(address[0], body)
+            case "POST", _:
+                status = 201
+                await self.model.create_event(address[0], body)
+            case "PUT", _:
+                answer = await self.model.replace_lease(address[0], body)
+            case _:
+                answer = await self.model.get(kind, *address)
+        return status, answer
 
     def _discover(self, path: str) -> web.Response:
         served = [kind for kind in (*WATCHED, *REQUIRED_BY_KOPF) if kind not in self.model.unserved]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import aiohttp
+import yaml
 from kubernetes.aio import config
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
@@ -21,6 +22,15 @@ from llm_operator.cluster.errors import ClusterUnavailable, error_from_answer
 JSON: Final = "application/json"
 _CONNECT_SECONDS: Final = 5.0
 _BEARER: Final = "BearerToken"
+_UNUSABLE: Final = (
+    config.ConfigException,
+    OSError,
+    yaml.YAMLError,
+    TypeError,  # and the rest: how the loader fails on a file that is no kubeconfig
+    KeyError,
+    ValueError,
+    AttributeError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +142,6 @@ async def connect(request_timeout_seconds: float, connections: int) -> Transport
             await config.load_kube_config(
                 path, client_configuration=configuration, persist_config=False
             )
-    except (config.ConfigException, OSError) as error:
+    except _UNUSABLE as error:
         raise ConnectionError(f"no usable cluster credentials: {error}") from error
     return Transport(configuration, request_timeout_seconds)
