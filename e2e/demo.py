@@ -168,6 +168,7 @@ The cluster stays up. What to type next:
   make cluster-down    removes all of it""",
         highlight=False,
         markup=False,
+        soft_wrap=True,
     )
 
 
