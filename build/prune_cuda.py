@@ -3,13 +3,12 @@
 There is no CPU wheel of torch on PyPI: its wheel links CUDA libraries, and the dynamic loader
 wants those that an ELF ``NEEDED`` entry reaches from what ``import torch`` opens, whether or not
 there is a GPU. Everything else under ``nvidia/`` (cuDNN's engines, device code, headers), torch's
-libraries that open on the first use of a GPU, triton, CUDA's Python bindings and the files for
-compiling extensions are dead weight. Runs inside the image build of the CPU server,
-before ``verify_torch`` proves the result; needs pyelftools.
+libraries that open on the first use of a GPU and the files for compiling extensions are dead
+weight. Runs inside the image build of the CPU server, before ``verify_torch`` proves the result;
+needs pyelftools. Packages that a CPU never needs at all are not installed in the first place.
 """
 
 import argparse
-import shutil
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,8 +19,6 @@ from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
 
 _MAGIC = b"\x7fELF"
-_CUDA_PACKAGES = ("nvidia", "triton", "cuda")
-_CUDA_DISTRIBUTIONS = ("triton", "cuda_bindings", "cuda_pathfinder")
 _COMPILE_TIME = ("torch/include", "torch/share", "torch/bin/protoc*")
 _ENTRY_POINTS = ("torch/_C.*", "torch/lib/libtorch_global_deps.so", "torch/bin/torch_shm_manager")
 
@@ -86,7 +83,7 @@ def dead_weight(site_packages: Path) -> frozenset[Path]:
         raise FileNotFoundError(f"{site_packages}/torch holds none of {', '.join(_ENTRY_POINTS)}")
     nvidia = tuple(libraries_under(site_packages / "nvidia"))
     loaded = reachable(entries, (*torch, *nvidia)) | {entry.path for entry in entries}
-    cuda = {path for name in _CUDA_PACKAGES for path in _files_under(site_packages / name)}
+    cuda = set(_files_under(site_packages / "nvidia"))
     gpu_only = {part.path for part in torch if reachable([part], nvidia)}
     extra = {path for name in _COMPILE_TIME for path in _matching(site_packages, name)}
     return frozenset((cuda | gpu_only) - loaded | extra)
@@ -106,7 +103,7 @@ def delete(files: Collection[Path], site_packages: Path) -> int:
     freed = sum(path.lstat().st_size for path in files)
     for path in files:
         path.unlink()
-    for name in (*_CUDA_PACKAGES, "torch"):
+    for name in ("nvidia", "torch"):
         _remove_empty(site_packages / name)
     return freed
 
@@ -119,20 +116,12 @@ def _remove_empty(directory: Path) -> None:
             path.rmdir()
 
 
-def forget_distributions(site_packages: Path) -> None:
-    """Remove the metadata of packages that are gone: nothing may find what cannot be imported."""
-    for name in _CUDA_DISTRIBUTIONS:
-        for metadata in site_packages.glob(f"{name}-*.dist-info"):
-            shutil.rmtree(metadata)
-
-
 def main() -> None:
     """Prune the ``site-packages`` directory named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("site_packages", type=Path)
     site_packages: Path = parser.parse_args().site_packages
     freed = delete(dead_weight(site_packages), site_packages)
-    forget_distributions(site_packages)
     print(f"prune_cuda: {freed / 1e6:.0f} MB removed")  # noqa: T201  # the build's log
 
 

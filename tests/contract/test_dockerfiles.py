@@ -134,7 +134,7 @@ def test_our_code_comes_after_the_dependencies(dockerfile: str) -> None:
     """A change of code invalidates no layer of dependencies: they see only locks and build/."""
     seen: list[str] = []
     for found in instructions(dockerfile):
-        if found.word == "RUN" and "pip sync" in found.rest:
+        if found.word == "RUN" and "uv pip" in found.rest:
             break
         if found.word == "COPY":
             seen += found.rest.split()[:-1]
