@@ -199,7 +199,8 @@ class _Watcher:
             ca_path=credentials.ca_path,
             certificate_path=credentials.certificate_path,
             private_key_path=credentials.private_key_path,
-            trust_env=True,  # as our own client does
+            proxy_url=credentials.proxy_url,
+            trust_env=credentials.trust_env,
         )
 
 

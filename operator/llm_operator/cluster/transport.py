@@ -43,6 +43,9 @@ class Credentials:
     ca_path: str | None
     certificate_path: str | None
     private_key_path: str | None
+    proxy_url: str | None
+    trust_env: bool
+    """Whether the proxy variables of the environment apply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,8 @@ class Transport:
             ca_path=configuration.ssl_ca_cert,
             certificate_path=configuration.cert_file,
             private_key_path=configuration.key_file,
+            proxy_url=configuration.proxy,
+            trust_env=(configuration.client_session_kwargs or {}).get("trust_env", True),
         )
 
     async def close(self) -> None:
@@ -137,6 +142,8 @@ async def connect(request_timeout_seconds: float, connections: int) -> Transport
     try:
         if "KUBECONFIG" not in os.environ and "KUBERNETES_SERVICE_HOST" in os.environ:
             config.load_incluster_config(configuration)
+            # Never through a proxy: NO_PROXY lists networks, which aiohttp does not understand.
+            configuration.client_session_kwargs = {"trust_env": False}
         else:
             path = os.environ.get("KUBECONFIG", config.KUBE_CONFIG_DEFAULT_LOCATION)
             await config.load_kube_config(
