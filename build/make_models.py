@@ -1,4 +1,4 @@
-"""Makes a model of ``builtin://`` inside the image build and proves that it answers.
+"""Makes models of ``builtin://`` inside the image build and proves that they answer.
 
 For people there is ``python -m llm_server.models.build``, which loads the result as the server
 does. This program needs no more of our code than what makes a model, so that the image's layer of
@@ -35,15 +35,16 @@ def verify(directory: Path) -> None:
 
 
 def main() -> None:
-    """Make the model that the command line names, and say how large it is."""
+    """Make the models that the command line names, and say how large they are."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("name", choices=sorted(builtin.WRITERS))
-    parser.add_argument("directory", type=Path, help="to be made; must not exist")
+    parser.add_argument("directory", type=Path, help="each model becomes a directory in it")
+    parser.add_argument("names", nargs="+", choices=sorted(builtin.WRITERS))
     chosen = parser.parse_args()
-    builtin.make(chosen.name, chosen.directory)
-    verify(chosen.directory)
-    size = sum(file.stat().st_size for file in chosen.directory.iterdir())
-    print(f"make_model: {chosen.name}, {size / 1e6:.1f} MB")  # noqa: T201  # the build's log
+    for name in chosen.names:
+        made = builtin.make(name, chosen.directory / name)
+        verify(made)
+        size = sum(file.stat().st_size for file in made.iterdir())
+        print(f"make_models: {name}, {size / 1e6:.1f} MB")  # noqa: T201  # the build's log
 
 
 if __name__ == "__main__":
