@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 WRITING_VERBS = frozenset({"create", "update", "patch", "delete", "deletecollection"})
+DECISION = "authorization.k8s.io/decision"
 BOOKKEEPING = frozenset({"leases", "events"})
 """Resources whose writes say nothing about the children: election and events."""
 
@@ -17,10 +18,13 @@ class Request:
     user: str
     pod: str
     verb: str
+    group: str
     resource: str
     namespace: str
     name: str
     code: int
+    forbidden: bool
+    """Whether the authoriser refused it; admission answers 403 too, in a dying namespace."""
 
     def __str__(self) -> str:
         """Render for a failure's message."""
@@ -38,10 +42,12 @@ def parse(event: dict[str, Any]) -> Request:
         user=event.get("user", {}).get("username", ""),
         pod=next(iter(extra.get("authentication.kubernetes.io/pod-name", [])), ""),
         verb=event.get("verb", ""),
+        group=reference.get("apiGroup", ""),
         resource=f"{resource}/{subresource}" if subresource else resource,
         namespace=reference.get("namespace", ""),
         name=reference.get("name", ""),
         code=(event.get("responseStatus") or {}).get("code", 0),
+        forbidden=(event.get("annotations") or {}).get(DECISION) == "forbid",
     )
 
 

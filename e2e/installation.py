@@ -12,6 +12,7 @@ RELEASE = "llm-operator"
 OPERATOR_NAMESPACE = "llm-operator-system"
 OPERATOR_DEPLOYMENT = "llm-operator"
 OPERATOR_USER = f"system:serviceaccount:{OPERATOR_NAMESPACE}:{OPERATOR_DEPLOYMENT}"
+OPERATOR_PODS = "app.kubernetes.io/name=llm-operator"
 SERVER_PYTHON = "/opt/llm-server/bin/python3"
 CRDS = f"llmdeployments.{kinds.GROUP}"
 
@@ -57,12 +58,19 @@ def install_operator(backend: e2e.cluster.Cluster, images: e2e.cluster.Images) -
         *chart_values(images),
     )
     backend.kubectl("wait", "--for=condition=Established", f"crd/{CRDS}", "--timeout=30s")
-    backend.kubectl(
-        "-n",
-        OPERATOR_NAMESPACE,
-        "rollout",
-        "status",
-        f"deployment/{OPERATOR_DEPLOYMENT}",
-        "--timeout=180s",
-        timeout_seconds=200,
-    )
+    _await_operator(backend)
+
+
+def resize_operator(backend: e2e.cluster.Cluster, replicas: int) -> None:
+    """Run so many operator processes, and wait until that is so."""
+    scale = ("scale", f"deployment/{OPERATOR_DEPLOYMENT}", f"--replicas={replicas}")
+    backend.kubectl("-n", OPERATOR_NAMESPACE, *scale)
+    _await_operator(backend)
+    if replicas == 0:
+        gone = ("wait", "--for=delete", "pod", "-l", OPERATOR_PODS, "--timeout=90s")
+        backend.kubectl("-n", OPERATOR_NAMESPACE, *gone)
+
+
+def _await_operator(backend: e2e.cluster.Cluster) -> None:
+    status = ("rollout", "status", f"deployment/{OPERATOR_DEPLOYMENT}", "--timeout=180s")
+    backend.kubectl("-n", OPERATOR_NAMESPACE, *status, timeout_seconds=200)

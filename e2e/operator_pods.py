@@ -5,11 +5,9 @@ Signals go to the process from the node: a container's PID 1 ignores SIGKILL fro
 
 from dataclasses import dataclass
 
-from e2e.installation import OPERATOR_NAMESPACE
+from e2e.installation import OPERATOR_DEPLOYMENT, OPERATOR_NAMESPACE, OPERATOR_PODS
 from e2e.story import Cluster
 from llm_operator import kinds
-
-OPERATOR_PODS = "app.kubernetes.io/name=llm-operator"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +28,9 @@ def operator_pods(cluster: Cluster) -> list[str]:
 
 def leader(cluster: Cluster) -> Leader:
     """Return the process that holds the Lease; AssertionError when there is none."""
-    leases = cluster.api.get(kinds.LEASE.path(OPERATOR_NAMESPACE)).json()["items"]
-    holders = [lease["spec"].get("holderIdentity") for lease in leases]
-    identity = next((holder for holder in holders if holder), None)
-    assert identity, f"nobody holds a Lease in {OPERATOR_NAMESPACE}: {leases}"
+    lease = cluster.get(kinds.LEASE.path(OPERATOR_NAMESPACE, OPERATOR_DEPLOYMENT))
+    identity = str(lease["spec"].get("holderIdentity", "")) if lease else ""
+    assert identity, f"nobody holds the Lease: {lease}"
     pod = next((name for name in operator_pods(cluster) if name in identity), "")
     return Leader(identity, pod)
 

@@ -34,6 +34,7 @@ def event(verb: str, resource: str, user: str, code: int = 200) -> dict[str, Any
         "user": {"username": user, "extra": extra},
         "objectRef": {"resource": resource, "namespace": "n", "name": "chat"},
         "responseStatus": {"code": code},
+        "annotations": {"authorization.k8s.io/decision": "forbid" if code == 403 else "allow"},
     }
 
 
@@ -51,3 +52,4 @@ def test_writes_are_what_changes_objects_but_not_the_lease_nor_events() -> None:
 
     assert [str(request) for request in written] == ["patch deployments n/chat -> 403"]
     assert written[0].pod == "operator-0"
+    assert written[0].forbidden
