@@ -104,13 +104,12 @@ class Worker:
         self.telemetry.reconciled(result, time.monotonic() - started)
 
     def _retry(self, key: ResourceKey, error: ApiError) -> None:
-        """Queue the key again: at once after a lost race, else with back-off, as told."""
-        if isinstance(error, Conflict):
-            self.queue.add(key, Lane.EDIT)
-        elif isinstance(error, ClusterUnavailable):
-            self.queue.retry(key, error.retry_after_seconds or 0)
-        else:
-            self.queue.retry(key)
+        """Queue the key again with back-off, and no earlier than a busy server asks for.
+
+        A lost race too: the cache is behind, and its news has to come in first.
+        """
+        told = error.retry_after_seconds if isinstance(error, ClusterUnavailable) else None
+        self.queue.retry(key, told or 0)
 
     async def _reconcile(self, key: ResourceKey) -> Plan | None:
         observation = self.observe(key)
