@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from llm_operator.settings import OperatorSettings
-from tests.models.chart import CHART, ROOT, Json, leaves, values, values_schema
+from tests.models.chart import CHART, ROOT, Json, leaves, values, values_schema, values_table
 
 DERIVED = {"namespace", "pod_name", "watch_namespace", "server_image", "lease_name", "probe_port"}
 """Settings that the chart derives: from the pod, the release, or values with names of their own."""
@@ -125,3 +125,8 @@ def test_settings_have_the_same_default_in_chart_and_program() -> None:
     for name, field in OperatorSettings.model_fields.items():
         if name not in DERIVED | DIFFERENT_DEFAULTS:
             assert settings[camel(name)] == field.default, name
+
+
+def test_the_documented_values_are_the_charts() -> None:
+    """The table in docs/install.md has each value with its default and its description."""
+    assert values_table() in (ROOT / "docs" / "install.md").read_text()

@@ -85,3 +85,16 @@ def leaves(schema: Json, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
             yield from leaves(part, (*path, name))
         else:
             yield (*path, name), part
+
+
+def values_table() -> str:
+    """Return the values as docs/install.md shows them."""
+    rows = ["| value | default | meaning |", "|---|---|---|"]
+    for path, schema in leaves(values_schema()):
+        if path[0] != "global":
+            default: Any = values()
+            for name in path:
+                default = default.get(name, "") if isinstance(default, dict) else ""
+            shown = f"`{json.dumps(default)}`" if default != "" else "empty"
+            rows.append(f"| `{'.'.join(path)}` | {shown} | {schema['description']} |")
+    return "\n".join(rows) + "\n"
