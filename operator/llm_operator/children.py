@@ -29,7 +29,7 @@ from llm_operator.drift import drifted
 from llm_operator.observation import Environment, Observation, revision_of
 from llm_operator.ownership import foreign_fields
 from llm_operator.plan import Apply, Delete
-from llm_operator.rollout.machine import Decision
+from llm_operator.rollout.state import Decision
 
 FOREIGN_PATIENCE: Final = timedelta(seconds=60)
 FOREIGN_POLL: Final = timedelta(seconds=5)

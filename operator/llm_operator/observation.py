@@ -13,7 +13,7 @@ from typing import Any
 from llm_operator import diagnosis, kinds
 from llm_operator.api.reasons import Reason
 from llm_operator.desired.identity import Identity
-from llm_operator.rollout.machine import World
+from llm_operator.rollout.state import World
 
 Object = Mapping[str, Any]
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from llm_operator import ask as asking
-from llm_operator import children, kinds
+from llm_operator import children, kinds, recovery
 from llm_operator import status as reporting
 from llm_operator.api.reasons import ConditionType, Reason
 from llm_operator.api.resource import LLMDeployment, SpecInvalid
@@ -24,7 +24,8 @@ from llm_operator.observation import (
     revision_of,
 )
 from llm_operator.plan import EventDraft, Plan
-from llm_operator.rollout.machine import Decision, Intent, Outcome, World, advance
+from llm_operator.rollout.machine import advance
+from llm_operator.rollout.state import Decision, Intent, Outcome, World
 from llm_operator.rollout.total import Total, decide_total
 from llm_operator.status import Memory, Situation
 from llm_server import contract
@@ -32,37 +33,28 @@ from llm_server import contract
 
 def reconcile(observation: Observation, environment: Environment, now: datetime) -> Plan:
     """Decide what the resource needs next."""
-    memory = recover(observation)
+    memory = recovery.recover(observation)
     try:
         resource = LLMDeployment.parse(observation.resource)
     except SpecInvalid as error:
         return _refuse(observation, memory, (Finding(Reason.SPEC_INVALID, str(error)),), now)
-    wrong = asking.wrong_in(resource)
+    ask, wrong = asking.read_ask(resource), asking.wrong_in(resource)
     if wrong:
-        return _refuse(observation, memory, wrong, now)
-    return _carry_out(observation, environment, memory, asking.read_ask(resource), now)
+        standing = recovery.standing_revision(observation, memory)
+        if standing is None:
+            return _refuse(observation, memory, wrong, now)
+        ask = replace(ask, revisioned=standing.spec)
+    return _carry_out(_Request(observation, environment, memory, now), ask, wrong)
 
 
-def recover(observation: Observation) -> Memory:
-    """Recall the status; where it is lost, the Service's selector says what is stable."""
-    memory = reporting.recall(observation.resource.get("status") or {})
-    if not memory.is_lost:
-        return memory
-    rejected = [r.hash for r in children.known_revisions(observation) if r.rejected]
-    target = rejected[-1] if rejected else None
-    rollout = replace(memory.rollout, target=target, rejected=tuple(rejected))
-    return replace(memory, stable=_serving_hash(observation), rollout=rollout)
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What a pass is given."""
 
-
-def _serving_hash(observation: Observation) -> str | None:
-    selected = [
-        service.get("spec", {}).get("selector", {}).get(kinds.REVISION_LABEL)
-        for service in observation.owned(kinds.SERVICE)
-    ]
-    if selected and selected[0]:
-        return str(selected[0])
-    ready = observe_world(observation).ready
-    return max(ready, key=lambda hash_: ready[hash_], default=None)
+    observation: Observation
+    environment: Environment
+    memory: Memory
+    now: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,19 +70,17 @@ class _Pass:
     total: Total
 
 
-def _carry_out(
-    observation: Observation,
-    environment: Environment,
-    memory: Memory,
-    ask: asking.Ask,
-    now: datetime,
-) -> Plan:
+def _carry_out(request: _Request, ask: asking.Ask, refused: tuple[Finding, ...]) -> Plan:
+    """Plan what the ask needs; ``refused`` says what of the spec is not carried out."""
+    observation, memory, now = request.observation, request.memory, request.now
+    environment = request.environment
     known = children.known_revisions(observation)
     default = (environment.renderer, environment.default_image)
     target = choose_target(ask.revisioned, known, memory.stable, default)
     target = renumber(target, known, memory.rollout.target)
-    rolling = memory.rollout.phase is not None
-    total = decide_total(ask.asked, memory.desired_replicas, memory.floor, rolling=rolling, now=now)
+    total = decide_total(
+        ask.asked, memory.desired_replicas, memory.floor, rolling=_holds_total(memory, now), now=now
+    )
     intent = Intent(target.hash, total.value, ask.strategy, ask.progress_deadline)
     decision = advance(memory.rollout, memory.stable, intent, observe_world(observation), now)
     revisions = (target, *(r for r in known if r.hash != target.hash))
@@ -101,7 +91,20 @@ def _carry_out(
         environment,
         now,
     )
+    wanted = replace(wanted, blocked=(*refused, *wanted.blocked))
     return _report(state, ask, wanted, environment, now)
+
+
+def _holds_total(memory: Memory, now: datetime) -> bool:
+    """Whether a change of revision keeps the total from falling.
+
+    The first revision changes nothing, and one that is overdue may never end: both may be smaller
+    than was asked for at first, if that is all that the cluster has room for.
+    """
+    rollout = memory.rollout
+    if rollout.phase is None or memory.stable is None:
+        return False
+    return rollout.deadline_at is None or now < rollout.deadline_at
 
 
 def _report(
@@ -257,8 +260,11 @@ def _refuse(
         "observedGeneration": generation,
         "phase": reporting.summary_phase(situation, verdicts).value,
         "conditions": conditions,
+        "replicas": _serving_pods(observation, memory.stable or ""),
         "readyReplicas": ready,
     }
+    if memory.stable is not None:
+        status["stableRevision"] = memory.stable
     events = tuple(
         EventDraft(verdict.reason, verdict.message, "Validate")
         for verdict in changed_verdicts(before.get("conditions") or (), verdicts)

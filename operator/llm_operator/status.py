@@ -11,7 +11,7 @@ from llm_operator.api.reasons import ConditionType, Phase, Reason
 from llm_operator.api.status import RolloutStatus, Status
 from llm_operator.conditions import Verdict, format_time
 from llm_operator.diagnosis import Finding, summarise, worst
-from llm_operator.rollout.machine import Decision, Outcome, Rollout
+from llm_operator.rollout.state import Decision, Outcome, Rollout
 from llm_operator.rollout.total import ReplicasFloor
 
 
@@ -110,7 +110,7 @@ def _judge_ready(situation: Situation) -> Verdict:
     serving = situation.decision.stable is not None
     if serving and ready >= total:
         return _ready(Reason.AVAILABLE, f"{ready} of {total} pods are ready", situation, holds=True)
-    cause = worst((*situation.blocked, *situation.conflicts, *situation.findings))
+    cause = worst((*situation.blocked, *situation.findings)) or worst(situation.conflicts)
     if cause is None or cause.reason is Reason.PODS_NOT_READY:
         return _ready(
             Reason.PODS_NOT_READY, f"{ready} of {total} pods are ready", situation, holds=False

@@ -272,8 +272,10 @@ def _refusal_reason(error: ApiError) -> Reason:
     match error:
         case Conflict():
             return Reason.FOREIGN_OBJECT
-        case Forbidden():
+        case Forbidden() if "cannot" not in error.message:  # the words of a missing role
             return Reason.QUOTA_EXCEEDED
+        case Forbidden():
+            return Reason.UNKNOWN
         case _:
             return Reason.SPEC_INVALID
 

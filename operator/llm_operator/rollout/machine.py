@@ -13,102 +13,28 @@
 
 ``BlueGreen`` prepares the new revision at full size beside the old one; ``Recreate`` drains the
 old one first. Without a stable revision the target is prepared directly and goes on trying past
-its deadline, as ``Recreate`` does: there is nothing to fall back to. A pod counts as gone when
-its object is gone: a terminating pod still holds its accelerator. Every decision follows from
-the arguments, so a restart at any point goes on where the status says.
+its deadline, as ``Recreate`` does: there is nothing to fall back to. Until the old pods are let go
+a move is taken back when the spec is, or when the new revision loses all of its ready pods. A pod
+counts as gone when its object is gone: a terminating pod still holds its accelerator. Every
+decision follows from the arguments, so a restart at any point goes on where the status says.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Final
 
 from llm_operator.api.spec import Strategy
 from llm_operator.api.status import RolloutPhase
+from llm_operator.rollout.state import Decision, Intent, Outcome, Rollout, World
 
-PROXY_DELAY: Final = timedelta(seconds=5)
-"""Kept between 'EndpointSlices show only the new pods' and the old pods' end (api.md)."""
+PROXY_DELAY: Final = timedelta(seconds=6)
+"""Kept between 'EndpointSlices show only the new pods' and the old pods' end.
+
+Proxies are given 5 s; one more because times are persisted in whole seconds.
+"""
 
 REJECTED_LIMIT: Final = 5
 """Rejected hashes kept in status, newest last."""
-
-
-class Outcome(StrEnum):
-    """What the machine is doing, for the conditions; the reason of every decision."""
-
-    IDLE = "Idle"
-    STOPPED = "Stopped"
-    CLEARING = "Clearing"
-    """Pods of a superseded revision must be gone before the target's start."""
-    PREPARING = "Preparing"
-    OVERDUE = "Overdue"
-    """Past the deadline with nothing to fall back to; goes on trying."""
-    MOVING = "Moving"
-    DRAINING = "Draining"
-    REJECTED = "Rejected"
-    """The deadline passed; stable serves on until the spec's revisioned part is edited."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rollout:
-    """What ``status.rollout`` keeps, so that a restart goes on where it was."""
-
-    phase: RolloutPhase | None = None
-    target: str | None = None
-    strategy: Strategy | None = None
-    started_at: datetime | None = None
-    deadline_at: datetime | None = None
-    moved_at: datetime | None = None
-    """When the EndpointSlices were first seen to hold only pods of the target."""
-    rejected: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """What is observed of the revisions; absent hashes count zero."""
-
-    ready: Mapping[str, int] = field(default_factory=dict)
-    """Ready pods that are not terminating, by revision hash."""
-    existing: Mapping[str, int] = field(default_factory=dict)
-    """Pod objects by revision hash, terminating ones included, finished ones not."""
-    replicas: Mapping[str, int] = field(default_factory=dict)
-    """``spec.replicas`` of the Deployments that exist, by revision hash."""
-    endpoints: frozenset[str] = frozenset()
-    """Revision hashes of the ready endpoints behind the Service."""
-
-
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """What the spec asks for."""
-
-    target: str
-    """Hash of the revision that the spec's revisioned part means."""
-    total: int
-    strategy: Strategy
-    """Taken over when a rollout starts, then frozen in ``Rollout.strategy``."""
-    progress_deadline: timedelta
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """The next persisted state and what follows from it."""
-
-    rollout: Rollout
-    stable: str | None
-    sizes: Mapping[str, int]
-    """Replicas by revision hash; a Deployment that exists and is not named here is removed."""
-    outcome: Outcome
-    wake_at: datetime | None = None
-
-    @property
-    def selected(self) -> str:
-        """The hash that the Service selects: stable, or the first target before there is one."""
-        selected = self.stable or self.rollout.target
-        if selected is None:
-            msg = "a decision always names a stable revision or a target"
-            raise ValueError(msg)
-        return selected
 
 
 def advance(
@@ -134,6 +60,8 @@ def _transition(
     rollout: Rollout, stable: str | None, intent: Intent, world: World, now: datetime
 ) -> tuple[Rollout, str | None]:
     if intent.total == 0:
+        if stable is not None and _is_rejected(rollout, intent):
+            return _idle(rollout, rollout.target), stable
         return _idle(rollout, intent.target), intent.target
     match rollout.phase:
         case None:
@@ -141,7 +69,7 @@ def _transition(
         case RolloutPhase.PREPARING:
             return _from_preparing(rollout, stable, intent, world, now)
         case RolloutPhase.MOVING:
-            return _from_moving(rollout, stable, world, now), stable
+            return _from_moving(rollout, stable, intent, world, now)
         case RolloutPhase.DRAINING:
             return _from_draining(rollout, stable, intent, world, now), stable
 
@@ -149,9 +77,14 @@ def _transition(
 def _from_idle(rollout: Rollout, stable: str | None, intent: Intent, now: datetime) -> Rollout:
     if intent.target == stable:
         return _idle(rollout, intent.target)
-    if intent.target == rollout.target and intent.target in rollout.rejected:
+    if _is_rejected(rollout, intent):
         return rollout
     return _start(rollout, stable, intent, now)
+
+
+def _is_rejected(rollout: Rollout, intent: Intent) -> bool:
+    """Whether the spec still has the hash that missed its deadline."""
+    return intent.target == rollout.target and intent.target in rollout.rejected
 
 
 def _start(rollout: Rollout, stable: str | None, intent: Intent, now: datetime) -> Rollout:
@@ -173,10 +106,14 @@ def _from_preparing(
     target = rollout.target
     if intent.target != target:
         return _redirected(rollout, stable, intent, now), stable
-    if _has_room(rollout, stable, intent, world) and world.ready.get(target, 0) >= intent.total:
+    if not _has_room(rollout, stable, intent, world):
+        return replace(rollout, deadline_at=None), stable  # it counts from the first possible pod
+    if rollout.deadline_at is None:
+        return replace(rollout, deadline_at=now + intent.progress_deadline), stable
+    if world.ready.get(target, 0) >= intent.total:
         return replace(rollout, phase=RolloutPhase.MOVING), target
     can_fall_back = rollout.strategy is Strategy.BLUE_GREEN and stable is not None
-    if can_fall_back and rollout.deadline_at is not None and now >= rollout.deadline_at:
+    if can_fall_back and now >= rollout.deadline_at:
         rejected = (*(h for h in rollout.rejected if h != target), target)[-REJECTED_LIMIT:]
         return Rollout(target=target, rejected=rejected), stable
     return rollout, stable
@@ -192,17 +129,45 @@ def _redirected(rollout: Rollout, stable: str | None, intent: Intent, now: datet
     return _start(rollout, stable, intent, now)
 
 
-def _from_moving(rollout: Rollout, stable: str | None, world: World, now: datetime) -> Rollout:
+def _from_moving(
+    rollout: Rollout, stable: str | None, intent: Intent, world: World, now: datetime
+) -> tuple[Rollout, str | None]:
     others = [h for h, count in world.existing.items() if h != stable and count > 0]
     if not others:
-        return replace(rollout, phase=RolloutPhase.DRAINING)
-    if world.endpoints != {stable}:
-        return replace(rollout, moved_at=None)
+        return replace(rollout, phase=RolloutPhase.DRAINING), stable
+    fallback = _fallback(stable, intent, world)
+    if fallback is not None:
+        return _moved_back(rollout, intent, fallback), fallback
+    arrived = world.endpoints == {stable} and world.ready.get(stable or "", 0) >= intent.total
+    if not arrived:
+        return replace(rollout, moved_at=None), stable
     if rollout.moved_at is None:
-        return replace(rollout, moved_at=now)
+        return replace(rollout, moved_at=now), stable
     if now >= rollout.moved_at + PROXY_DELAY:
-        return replace(rollout, phase=RolloutPhase.DRAINING)
-    return rollout
+        return replace(rollout, phase=RolloutPhase.DRAINING), stable
+    return rollout, stable
+
+
+def _fallback(stable: str | None, intent: Intent, world: World) -> str | None:
+    """Return the old revision to move back to, while it still stands at full size.
+
+    The spec was edited back to it, or the new one has lost all of its ready pods.
+    """
+    whole = [h for h, ready in world.ready.items() if h != stable and ready >= intent.total]
+    if intent.target in whole:
+        return intent.target
+    new_is_down = world.ready.get(stable or "", 0) == 0
+    return whole[0] if whole and new_is_down else None
+
+
+def _moved_back(rollout: Rollout, intent: Intent, fallback: str) -> Rollout:
+    """Move again, to ``fallback``; what failed is rejected, what was only edited away is not."""
+    if intent.target == fallback:
+        return replace(rollout, target=fallback, moved_at=None)
+    failed = rollout.target
+    kept = [hash_ for hash_ in rollout.rejected if hash_ != failed]
+    rejected = (*kept, failed)[-REJECTED_LIMIT:] if failed else tuple(kept)
+    return Rollout(target=failed, rejected=rejected)
 
 
 def _from_draining(

@@ -8,15 +8,8 @@ from hypothesis import strategies as st
 
 from llm_operator.api.spec import Strategy
 from llm_operator.api.status import RolloutPhase
-from llm_operator.rollout.machine import (
-    PROXY_DELAY,
-    Decision,
-    Intent,
-    Outcome,
-    Rollout,
-    World,
-    advance,
-)
+from llm_operator.rollout.machine import PROXY_DELAY, advance
+from llm_operator.rollout.state import Decision, Intent, Outcome, Rollout, World
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DEADLINE = timedelta(minutes=30)
@@ -231,6 +224,88 @@ def test_a_change_of_strategy_takes_effect_with_the_next_revision() -> None:
     decision = cluster.settle("two", 2, Strategy.RECREATE)
 
     assert decision.sizes == {"one": 2, "two": 2}
+
+
+def a_move_in_progress() -> SimulatedCluster:
+    """Return a cluster whose Service has just been moved from one to two, both at full size."""
+    cluster = a_settled_cluster()
+    while cluster.stable != "two":
+        cluster.reconcile("two", 2, Strategy.BLUE_GREEN)
+        cluster.controllers()
+    return cluster
+
+
+def test_a_move_to_pods_that_die_at_once_is_taken_back() -> None:
+    """New pods that fail with the first traffic lose it again, and the revision is rejected."""
+    cluster = a_move_in_progress()
+    cluster.pods["two"] = ["starting", "starting"]
+    cluster.broken.add("two")
+
+    decision = cluster.reconcile("two", 2, Strategy.BLUE_GREEN)
+    settled = cluster.settle("two", 2, Strategy.BLUE_GREEN)
+
+    assert (decision.stable, decision.selected) == ("one", "one")
+    assert settled.outcome is Outcome.REJECTED
+    assert settled.sizes == {"one": 2, "two": 0}
+
+
+def test_an_edit_back_during_a_move_moves_back_without_a_new_pod() -> None:
+    """While the old pods still stand, reverting is a pointer move and rejects nothing."""
+    cluster = a_move_in_progress()
+    before = list(cluster.pods["one"])
+
+    decision = cluster.reconcile("one", 2, Strategy.BLUE_GREEN)
+    settled = cluster.settle("one", 2, Strategy.BLUE_GREEN)
+
+    assert decision.selected == "one"
+    assert (settled.stable, settled.sizes) == ("one", {"one": 2})
+    assert settled.rollout.rejected == ()
+    assert cluster.pods["one"] == before
+
+
+def test_one_ready_pod_of_many_does_not_let_the_old_ones_go() -> None:
+    """The old pods stay until all new ones are ready behind the Service."""
+    cluster = a_move_in_progress()
+    cluster.pods["two"] = ["ready", "starting"]
+    cluster.endpoints = frozenset({"two"})
+
+    for _ in range(10):
+        cluster.now += timedelta(seconds=2)
+        decision = cluster.reconcile("two", 2, Strategy.BLUE_GREEN)
+
+    assert decision.sizes["one"] == 2
+
+
+def test_the_deadline_counts_from_the_first_possible_pod() -> None:
+    """A revision that waits for a superseded pod to end is not late."""
+    cluster = a_settled_cluster()
+    cluster.broken.add("two")
+    cluster.settle("two", 2, Strategy.BLUE_GREEN)
+    cluster.reconcile("three", 2, Strategy.BLUE_GREEN)
+    cluster.pods["two"] = ["terminating"]
+    cluster.now += DEADLINE * 2
+
+    waiting = cluster.reconcile("three", 2, Strategy.BLUE_GREEN)
+    settled = cluster.settle("three", 2, Strategy.BLUE_GREEN)
+
+    assert waiting.outcome is Outcome.CLEARING
+    assert settled.stable == "three"
+
+
+def test_stopping_does_not_make_a_rejected_revision_stable() -> None:
+    """Scaling to 0 and back after a rejection brings back what served."""
+    cluster = a_settled_cluster()
+    cluster.broken.add("two")
+    cluster.settle("two", 2, Strategy.BLUE_GREEN)
+    cluster.now += DEADLINE
+    cluster.settle("two", 2, Strategy.BLUE_GREEN)
+
+    stopped = cluster.settle("two", 0, Strategy.BLUE_GREEN)
+    settled = cluster.settle("two", 2, Strategy.BLUE_GREEN)
+
+    assert not any(stopped.sizes.values())
+    assert (settled.stable, settled.outcome) == ("one", Outcome.REJECTED)
+    assert settled.sizes["one"] == 2
 
 
 EVENTS = st.one_of(

@@ -181,6 +181,96 @@ async def test_a_lost_status_is_recovered_from_what_serves() -> None:
     assert operator.sizes() == {"builtin://simulated": 1, "builtin://tiny": 1}
 
 
+async def test_a_lost_pointer_alone_is_recovered_too() -> None:
+    """Without status.stableRevision the Service's selector says what serves."""
+    operator = await a_ready_resource()
+    stable = operator.status()["stableRevision"]
+
+    def lose(obj: dict[str, Any]) -> None:
+        del obj["status"]["stableRevision"]
+
+    operator.api.edit(kinds.LLM_DEPLOYMENT, KEY, lose, "editor", "status")
+    operator.write(model=TINY)
+    await operator.run_queue()
+
+    service = operator.api.find(kinds.SERVICE, *KEY)
+    assert service is not None
+    assert service["spec"]["selector"][kinds.REVISION_LABEL] == stable
+    assert operator.sizes() == {"builtin://simulated": 1, "builtin://tiny": 1}
+
+
+async def test_a_refused_spec_does_not_stop_repair_and_scaling() -> None:
+    """While a flag is refused, lost children come back and replicas are obeyed."""
+    operator = await a_ready_resource(replicas=2)
+    operator.write(server={"args": ["--model=other"]})
+    await operator.settle(rounds=2)
+    (deployment,) = operator.names(kinds.DEPLOYMENT)
+
+    operator.api.remove(kinds.DEPLOYMENT, KEY.namespace, deployment)
+    await operator.settle(rounds=4)
+    repaired = operator.sizes()
+    operator.write(replicas=0)
+    await operator.settle(rounds=4)
+
+    assert repaired == {"builtin://simulated": 2}
+    assert operator.sizes() == {"builtin://simulated": 0}
+    assert operator.condition("Stalled") == ("True", "OwnedFlag")
+
+
+async def test_a_first_revision_without_room_may_be_made_smaller() -> None:
+    """Before anything serves, a lower number of replicas is obeyed at once."""
+    operator = OperatorModel()
+    await operator.relist()
+    operator.broken_sources.add("builtin://simulated")
+    operator.write(replicas=3)
+    await operator.settle(rounds=3)
+
+    operator.write(replicas=1)
+    await operator.settle(rounds=3)
+
+    assert operator.sizes() == {"builtin://simulated": 1}
+
+
+async def test_the_newest_rejection_is_the_one_that_a_lost_status_remembers() -> None:
+    """After two rejections and a lost status the rejected target is not started again."""
+    operator = await a_ready_resource()
+    operator.broken_sources |= {"builtin://tiny", "file:///other"}
+    for source in ("builtin://tiny", "file:///other"):
+        operator.write(model={"source": source})
+        await operator.settle()
+        operator.now += timedelta(seconds=1800)
+        await operator.settle()
+
+    operator.api.edit(kinds.LLM_DEPLOYMENT, KEY, lambda obj: obj.pop("status"), "restore", "status")
+    await operator.settle()
+
+    assert operator.sizes()["file:///other"] == 0
+    assert operator.condition("Stalled") == ("True", "ProgressDeadlineExceeded")
+
+
+async def test_a_cause_is_read_before_a_foreign_field() -> None:
+    """An annotation by somebody else does not hide why the pods are not ready."""
+    operator = await a_ready_resource()
+    (name,) = operator.names(kinds.DEPLOYMENT)
+
+    def annotate(obj: dict[str, Any]) -> None:
+        obj["spec"]["template"]["metadata"]["annotations"] = {"restartedAt": "now"}
+
+    operator.api.edit(kinds.DEPLOYMENT, (KEY.namespace, name), annotate, "kubectl-rollout")
+    for pod in operator.names(kinds.POD):
+
+        def trouble(obj: dict[str, Any]) -> None:
+            waiting = {"reason": "ErrImagePull", "message": "not found"}
+            obj["status"]["conditions"][1]["status"] = "False"
+            obj["status"]["containerStatuses"] = [{"image": "i", "state": {"waiting": waiting}}]
+
+        operator.api.edit(kinds.POD, ("default", pod), trouble, "kubelet", "status")
+    await operator.run_queue()
+
+    assert operator.condition("Ready") == ("False", "ImagePullFailed")
+    assert operator.condition("Conflict") == ("True", "ForeignField")
+
+
 async def test_an_upgraded_operator_restarts_nothing() -> None:
     """A newer default image is used only by revisions whose spec is new."""
     operator = await a_ready_resource()
