@@ -17,7 +17,7 @@ import e2e.cluster
 from e2e import diagnostics
 from e2e.access import api_client
 from e2e.hub_pod import Hub, start_hub, stop_hub
-from e2e.installation import install_operator
+from e2e.installation import install_operator, pull_images
 from e2e.manifests import restricted_namespace
 from e2e.story import Cluster, Namespace
 from llm_operator.kinds import ResourceKind
@@ -56,6 +56,7 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     with _running_cluster() as backend:
         images = e2e.cluster.images(backend)
         install_operator(backend, images)
+        pull_images(backend, images)
         with api_client(backend) as api:
             yield Cluster(backend, api, images)
         if request.session.testsfailed:

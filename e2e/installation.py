@@ -14,6 +14,7 @@ OPERATOR_DEPLOYMENT = "llm-operator"
 OPERATOR_USER = f"system:serviceaccount:{OPERATOR_NAMESPACE}:{OPERATOR_DEPLOYMENT}"
 OPERATOR_PODS = "app.kubernetes.io/name=llm-operator"
 SERVER_PYTHON = "/opt/llm-server/bin/python3"
+PULL_SECONDS = 600
 CRDS = f"llmdeployments.{kinds.GROUP}"
 
 
@@ -59,6 +60,12 @@ def install_operator(backend: e2e.cluster.Cluster, images: e2e.cluster.Images) -
     )
     backend.kubectl("wait", "--for=condition=Established", f"crd/{CRDS}", "--timeout=30s")
     _await_operator(backend)
+
+
+def pull_images(backend: e2e.cluster.Cluster, images: e2e.cluster.Images) -> None:
+    """Have the node pull what pods are going to need, so that no deadline contains a pull."""
+    for image in (images.server, images.client):
+        backend.node_exec("crictl", "pull", image, timeout_seconds=PULL_SECONDS)
 
 
 def resize_operator(backend: e2e.cluster.Cluster, replicas: int) -> None:
