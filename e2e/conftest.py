@@ -16,6 +16,7 @@ import yaml
 import e2e.cluster
 from e2e import diagnostics
 from e2e.access import api_client
+from e2e.cluster.content import exclusive
 from e2e.hub_pod import Hub, start_hub, stop_hub
 from e2e.installation import install_operator, pull_images
 from e2e.manifests import restricted_namespace
@@ -43,11 +44,12 @@ def _running_cluster() -> Iterator[e2e.cluster.Cluster]:
     if shared:
         yield e2e.cluster.Cluster.existing(shared)
         return
-    backend = e2e.cluster.up(OWN_CLUSTER)
-    try:
-        yield backend
-    finally:
-        e2e.cluster.down(OWN_CLUSTER)
+    with exclusive(f"session-{OWN_CLUSTER}"):
+        backend = e2e.cluster.up(OWN_CLUSTER)
+        try:
+            yield backend
+        finally:
+            e2e.cluster.down(OWN_CLUSTER)
 
 
 @pytest.fixture(scope="session")

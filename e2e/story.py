@@ -194,6 +194,18 @@ class Namespace:
         self.until(f"{name} is Ready", lambda: self.settled(name), within_seconds=within_seconds)
         return self.resource(name)
 
+    def until_quiet(self, name: str, *, for_seconds: float = 5) -> None:
+        """Wait until nobody has written the LLMDeployment, its status included, for a while."""
+        seen = {"": time.monotonic()}
+
+        def quiet() -> bool:
+            version = self.resource(name)["metadata"]["resourceVersion"]
+            if version not in seen:
+                seen.clear()
+            return time.monotonic() - seen.setdefault(version, time.monotonic()) > for_seconds
+
+        self.until(f"{name} is left alone", quiet, within_seconds=60)
+
     def picture(self) -> str:
         """Return the LLMDeployments' states and the pods of this namespace, for a failure."""
         lines = [f"in namespace {self.name}:"]

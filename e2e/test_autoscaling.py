@@ -196,4 +196,3 @@ def test_the_total_follows_the_load_whatever_server_side_applies_say(
 
     traffic.stop()
     traffic.report().assert_undisturbed(at_least=200)
-    until_total(namespace, FEW, within_seconds=120)

@@ -167,6 +167,7 @@ def test_a_restart_with_nothing_to_do_writes_nothing(
 ) -> None:
     """New operator processes look at everything and, the Lease apart, write nothing."""
     served.until_settled("chat")
+    served.until_quiet("chat")
     before = leader(cluster)
     mark = cluster.backend.audit_mark()
 
