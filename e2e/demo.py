@@ -120,10 +120,14 @@ def stream_answer(namespace: Namespace, name: str, model: str) -> None:
     assert process.stdout is not None
     assert process.stderr is not None
     sys.stdout.write(f"\n  > {PROMPT}\n\n  ")
-    while piece := process.stdout.read(1):
-        sys.stdout.write(piece)
-        sys.stdout.flush()
-    told = process.stderr.read().strip()
+    try:
+        while piece := process.stdout.read(1):
+            sys.stdout.write(piece)
+            sys.stdout.flush()
+        told = process.stderr.read().strip()
+    except BaseException:
+        process.terminate()
+        raise
     if process.wait() != 0:
         look = f"{KUBECTL} logs -l {kinds.INSTANCE_LABEL}={name}"
         raise DemoFailed(f"no whole answer: {told}\nLook at: {look}")

@@ -49,6 +49,9 @@ def install_operator(backend: e2e.cluster.Cluster, images: e2e.cluster.Images) -
 
     Raises e2e.cluster.CommandFailed when helm or the roll-out fails.
     """
+    # helm installs what lies in a chart's crds/ once and never upgrades it.
+    crds = ("apply", "--server-side", "--force-conflicts", "-f", str(CHART / "crds"))
+    backend.kubectl(*crds)
     backend.helm(
         "upgrade",
         "--install",
