@@ -180,4 +180,5 @@ def test_a_restart_with_nothing_to_do_writes_nothing(
     requests = audit.requests_of(cluster.backend.audit_events(mark), OPERATOR_USER)
     record_property("requests", audit.tally(requests))
     assert any(r.verb == "list" for r in requests), "the audit log shows no new process"
-    assert not [str(r) for r in audit.writes(requests)]
+    # Other namespaces may be ending: for their resources there is something to do.
+    assert not [str(r) for r in audit.writes(requests) if r.namespace == served.name]
