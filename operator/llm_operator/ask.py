@@ -12,7 +12,8 @@ from llm_operator.api.validate import RenderedNames, find_violations
 from llm_operator.desired import pod
 from llm_operator.desired.objects import HotSpec
 from llm_operator.diagnosis import Finding
-from llm_operator.rollout.total import Asked, Bounds, held_through_scale
+from llm_operator.ownership import held_through_scale
+from llm_operator.rollout.total import Asked, Bounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ def wrong_in(resource: LLMDeployment) -> tuple[Finding, ...]:
 
 def notes_on(revisioned: Mapping[str, Any]) -> tuple[str, ...]:
     """Return what a reader should know about settings that are allowed but have a price."""
-    timeout = revisioned.get("server", {}).get("requestTimeoutSeconds", 300)
+    timeout = pod.request_timeout_seconds(revisioned)
     drain = pod.drain_seconds(revisioned)
     if drain >= timeout:
         return ()

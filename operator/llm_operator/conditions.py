@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Self
 
 from llm_operator.api.reasons import ConditionType, Reason
-from llm_operator.api.status import MESSAGE_LIMIT
+from llm_operator.api.status import shorten
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +60,6 @@ def _condition(
         "reason": verdict.reason.value,
         "message": shorten(verdict.message),
     }
-
-
-def shorten(message: str) -> str:
-    """Cut a message to what the status may hold."""
-    return message if len(message) <= MESSAGE_LIMIT else f"{message[: MESSAGE_LIMIT - 1]}…"
 
 
 def changed_verdicts(

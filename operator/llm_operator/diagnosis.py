@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from llm_operator.api.reasons import STARTUP_REASONS, Reason
+from llm_operator.api.status import PodSummary, shorten
 from llm_server.contract import StartupFailure
 
 MESSAGE_LIMIT: Final = 250
@@ -33,17 +34,6 @@ class Finding:
     reason: Reason
     message: str
     pod: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class PodSummary:
-    """Pods with the same reason, as ``status.pods`` shows them."""
-
-    reason: Reason
-    count: int
-    message: str
-    pod: str
-    """Name of one of them."""
 
 
 def diagnose_pods(
@@ -71,7 +61,12 @@ def summarise(findings: Iterable[Finding]) -> tuple[PodSummary, ...]:
     first = {finding.reason: finding for finding in reversed(findings)}
     groups = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return tuple(
-        PodSummary(reason, count, first[reason].message, first[reason].pod)
+        PodSummary(
+            reason=reason,
+            count=count,
+            message=first[reason].message,
+            pod=first[reason].pod or None,
+        )
         for reason, count in groups[:SUMMARY_LIMIT]
     )
 
@@ -181,4 +176,4 @@ def _condition(obj: Mapping[str, Any], type_: str) -> Mapping[str, Any]:
 
 
 def _short(message: str) -> str:
-    return message if len(message) <= MESSAGE_LIMIT else message[: MESSAGE_LIMIT - 1] + "…"
+    return shorten(message, MESSAGE_LIMIT)

@@ -65,6 +65,12 @@ def owners(obj: Mapping[str, Any], path: Sequence[str]) -> tuple[Owner, ...]:
     )
 
 
+def held_through_scale(managed_fields: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether any manager owns ``spec.replicas`` through the ``scale`` subresource."""
+    obj = {"metadata": {"managedFields": managed_fields}}
+    return any(owner.subresource == "scale" for owner in owners(obj, ("spec", "replicas")))
+
+
 def foreign_fields(obj: Mapping[str, Any], prefix: Sequence[str]) -> tuple[ForeignField, ...]:
     """Return what others own below ``prefix`` and this operator does not.
 

@@ -63,6 +63,7 @@ class _Pass:
 
     observation: Observation
     memory: Memory
+    world: World
     revisions: tuple[Revision, ...]
     """All known revisions, the target among them."""
     target: Revision
@@ -74,7 +75,7 @@ def _carry_out(request: _Request, ask: asking.Ask, refused: tuple[Finding, ...])
     """Plan what the ask needs; ``refused`` says what of the spec is not carried out."""
     observation, memory, now = request.observation, request.memory, request.now
     environment = request.environment
-    known = children.known_revisions(observation)
+    known, world = children.known_revisions(observation), observe_world(observation)
     default = (environment.renderer, environment.default_image)
     target = choose_target(ask.revisioned, known, memory.stable, default)
     target = renumber(target, known, memory.rollout.target)
@@ -82,9 +83,9 @@ def _carry_out(request: _Request, ask: asking.Ask, refused: tuple[Finding, ...])
         ask.asked, memory.desired_replicas, memory.floor, rolling=_holds_total(memory, now), now=now
     )
     intent = Intent(target.hash, total.value, ask.strategy, ask.progress_deadline)
-    decision = advance(memory.rollout, memory.stable, intent, observe_world(observation), now)
+    decision = advance(memory.rollout, memory.stable, intent, world, now)
     revisions = (target, *(r for r in known if r.hash != target.hash))
-    state = _Pass(observation, memory, revisions, target, decision, total)
+    state = _Pass(observation, memory, world, revisions, target, decision, total)
     wanted = children.plan_children(
         observation,
         children.Wanted(ask.hot, decision, revisions, total.value, ask.revision_history_limit),
@@ -141,11 +142,10 @@ def _situation(state: _Pass, wanted: children.ChildrenPlan, notes: tuple[str, ..
     pods = [pod for pod in observation.pods if revision_of(pod) in concerned]
     deployments = [d for d in observation.owned(kinds.DEPLOYMENT) if revision_of(d) in concerned]
     findings = diagnose_pods([pod for pod in pods if not is_finished(pod)], deployments)
-    ready = observe_world(observation).ready.get(decision.selected, 0)
     return Situation(
         decision=decision,
         total=state.total.value,
-        ready=ready,
+        ready=state.world.ready.get(decision.selected, 0),
         findings=() if state.total.value == 0 else findings,
         blocked=wanted.blocked,
         conflicts=wanted.conflicts,
@@ -166,15 +166,10 @@ def _status(
     ask: asking.Ask,
     now: datetime,
 ) -> dict[str, Any]:
-    resource = state.observation.resource
     identity, decision = state.observation.identity, state.decision
-    generation = int(resource["metadata"].get("generation", 0))
-    before = (resource.get("status") or {}).get("conditions") or ()
     serving = next((r for r in state.revisions if r.hash == decision.selected), state.target)
     status = {
-        "observedGeneration": generation,
-        "phase": reporting.summary_phase(situation, verdicts).value,
-        "conditions": merge_conditions(before, verdicts, generation=generation, now=now),
+        **_judged(state.observation.resource, situation, verdicts, now),
         "replicas": _serving_pods(state.observation, decision.selected),
         "desiredReplicas": state.total.value,
         "readyReplicas": situation.ready,
@@ -187,6 +182,22 @@ def _status(
         "rollout": reporting.rollout_json(decision.rollout),
     }
     return {key: value for key, value in status.items() if value not in (None, [], {})}
+
+
+def _judged(
+    resource: Mapping[str, Any],
+    situation: Situation,
+    verdicts: tuple[Verdict, ...],
+    now: datetime,
+) -> dict[str, Any]:
+    """Return the part of a status that says how things are with this generation."""
+    generation = int(resource["metadata"].get("generation", 0))
+    before = (resource.get("status") or {}).get("conditions") or ()
+    return {
+        "observedGeneration": generation,
+        "phase": reporting.summary_phase(situation, verdicts).value,
+        "conditions": merge_conditions(before, verdicts, generation=generation, now=now),
+    }
 
 
 def _serving_pods(observation: Observation, selected: str) -> int:
@@ -220,10 +231,7 @@ def _events(
     verdicts: tuple[Verdict, ...],
     wanted: children.ChildrenPlan,
 ) -> tuple[EventDraft, ...]:
-    events = [
-        EventDraft(verdict.reason, verdict.message, "Reconcile")
-        for verdict in changed_verdicts(before.get("conditions") or (), verdicts)
-    ]
+    events = _transitions(before, verdicts, "Reconcile")
     stable, was = state.decision.stable, state.memory.stable
     if stable != was and stable is not None:
         message = f"The Service selects revision {stable}" + (f" instead of {was}" if was else "")
@@ -239,43 +247,37 @@ def _events(
     return tuple(events)
 
 
+def _transitions(
+    before: Mapping[str, Any], verdicts: tuple[Verdict, ...], action: str
+) -> list[EventDraft]:
+    return [
+        EventDraft(verdict.reason, verdict.message, action)
+        for verdict in changed_verdicts(before.get("conditions") or (), verdicts)
+    ]
+
+
 def _refuse(
     observation: Observation, memory: Memory, wrong: tuple[Finding, ...], now: datetime
 ) -> Plan:
     """Change nothing but the status, which names what is wrong and what is allowed."""
     resource = observation.resource
     before = resource.get("status") or {}
-    world = observe_world(observation)
     decision = Decision(memory.rollout, memory.stable, {}, Outcome.IDLE)
     total = memory.desired_replicas if memory.stable else 1
-    ready = _ready_of(world, memory.stable)
+    ready = observe_world(observation).ready.get(memory.stable, 0) if memory.stable else 0
     situation = Situation(decision, total or 0, ready, blocked=wrong)
     verdicts = reporting.judge(situation)
-    generation = int(resource["metadata"].get("generation", 0))
-    conditions = merge_conditions(
-        before.get("conditions") or (), verdicts, generation=generation, now=now
-    )
     status = {
         **before,
-        "observedGeneration": generation,
-        "phase": reporting.summary_phase(situation, verdicts).value,
-        "conditions": conditions,
+        **_judged(resource, situation, verdicts, now),
         "replicas": _serving_pods(observation, memory.stable or ""),
         "readyReplicas": ready,
     }
     if memory.stable is not None:
         status["stableRevision"] = memory.stable
-    events = tuple(
-        EventDraft(verdict.reason, verdict.message, "Validate")
-        for verdict in changed_verdicts(before.get("conditions") or (), verdicts)
-    )
     return Plan(
         status=None if status == before else status,
-        events=events,
+        events=tuple(_transitions(before, verdicts, "Validate")),
         phase=status["phase"],
         decided=wrong[0].reason.value,
     )
-
-
-def _ready_of(world: World, stable: str | None) -> int:
-    return world.ready.get(stable, 0) if stable else 0

@@ -204,11 +204,6 @@ _INVALID: Final = frozenset({Reason.SPEC_INVALID, Reason.OWNED_FLAG, Reason.OWNE
 def pods_json(findings: Iterable[Finding]) -> list[dict[str, Any]]:
     """Return ``status.pods``."""
     return [
-        {
-            "reason": summary.reason.value,
-            "count": summary.count,
-            "message": summary.message,
-            **({"pod": summary.pod} if summary.pod else {}),
-        }
+        summary.model_dump(mode="json", by_alias=True, exclude_none=True)
         for summary in summarise(findings)
     ]

@@ -29,13 +29,16 @@ MESSAGE_LIMIT: Final = 360
 """Characters of a message; with this, a status stays below 8 KiB."""
 
 
-def _shorten(value: object) -> object:
-    if isinstance(value, str) and len(value) > MESSAGE_LIMIT:
-        return f"{value[: MESSAGE_LIMIT - 1]}…"
-    return value
+def shorten(message: str, limit: int = MESSAGE_LIMIT) -> str:
+    """Cut a message to ``limit`` characters, the last of which then says so."""
+    return message if len(message) <= limit else f"{message[: limit - 1]}…"
 
 
-_Message = Annotated[str, BeforeValidator(_shorten), Field(max_length=MESSAGE_LIMIT)]
+def _shorten_text(value: object) -> object:
+    return shorten(value) if isinstance(value, str) else value
+
+
+_Message = Annotated[str, BeforeValidator(_shorten_text), Field(max_length=MESSAGE_LIMIT)]
 
 
 class ConditionStatus(StrEnum):

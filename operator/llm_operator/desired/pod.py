@@ -27,15 +27,16 @@ _VOLUME_TEMP: Final = "llm-tmp"
 _VOLUME_KEYS: Final = "llm-api-keys"
 _VOLUME_CLAIM: Final = "llm-model"
 
-RENDERED_VOLUMES: Final = frozenset({_VOLUME_CACHE, _VOLUME_TEMP, _VOLUME_KEYS, _VOLUME_CLAIM})
-RENDERED_MOUNT_PATHS: Final = frozenset(
-    {
-        contract.MODEL_CACHE_PATH,
-        contract.TEMP_PATH,
-        contract.API_KEYS_PATH,
-        contract.MODEL_CLAIM_PATH,
-    }
-)
+_MOUNTS: Final[Mapping[str, Mapping[str, Any]]] = {
+    _VOLUME_CACHE: {"mountPath": contract.MODEL_CACHE_PATH},
+    _VOLUME_TEMP: {"mountPath": contract.TEMP_PATH},
+    _VOLUME_KEYS: {"mountPath": contract.API_KEYS_PATH, "readOnly": True},
+    _VOLUME_CLAIM: {"mountPath": contract.MODEL_CLAIM_PATH, "readOnly": True},
+}
+"""Where each rendered volume is mounted."""
+
+RENDERED_VOLUMES: Final = frozenset(_MOUNTS)
+RENDERED_MOUNT_PATHS: Final = frozenset(str(mount["mountPath"]) for mount in _MOUNTS.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +65,13 @@ def knows_renderer(version: int) -> bool:
 
 def drain_seconds(spec: Mapping[str, Any]) -> int:
     """Return how long an admitted request may run on after SIGTERM."""
-    server = spec.get("server", {})
-    timeout = server.get("requestTimeoutSeconds", _DEFAULTS.request_timeout_seconds)
-    return int(server.get("drainSeconds", timeout))
+    return int(spec.get("server", {}).get("drainSeconds", request_timeout_seconds(spec)))
+
+
+def request_timeout_seconds(spec: Mapping[str, Any]) -> int:
+    """Return how long a request may take in all."""
+    timeout = _DEFAULTS.request_timeout_seconds
+    return int(spec.get("server", {}).get("requestTimeoutSeconds", timeout))
 
 
 def _render_v1(identity: Identity, revision: Revision) -> dict[str, Any]:
@@ -120,6 +125,7 @@ def _container(identity: Identity, revision: Revision) -> dict[str, Any]:
     spec = revision.spec
     server = spec.get("server", {})
     mounts = spec.get("podTemplate", {}).get("spec", {}).get("volumeMounts", ())
+    rendered_mounts = [{"name": v["name"], **_MOUNTS[v["name"]]} for v in _volumes(spec)]
     return {
         "name": CONTAINER_NAME,
         "image": revision.server_image,
@@ -143,7 +149,7 @@ def _container(identity: Identity, revision: Revision) -> dict[str, Any]:
         },
         "terminationMessagePath": contract.TERMINATION_LOG_PATH,
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [*_mounts(spec), *mounts],
+        "volumeMounts": [*rendered_mounts, *mounts],
     }
 
 
@@ -180,7 +186,6 @@ def _setting_values(
     server = revision.spec.get("server", {})
     keys = contract.API_KEYS_PATH if server.get("apiKeysSecretRef") else None
     on_gpu = "accelerator" in revision.spec
-    timeout = server.get("requestTimeoutSeconds", _DEFAULTS.request_timeout_seconds)
     batching = server.get("batching", {})
     return {
         contract.Setting.MODEL: server_source(model.get("source", "")),
@@ -193,7 +198,7 @@ def _setting_values(
         contract.Setting.MAX_QUEUED_REQUESTS: server.get(
             "maxQueuedRequests", _DEFAULTS.max_queued_requests
         ),
-        contract.Setting.REQUEST_TIMEOUT_SECONDS: timeout,
+        contract.Setting.REQUEST_TIMEOUT_SECONDS: request_timeout_seconds(revision.spec),
         contract.Setting.DRAIN_SECONDS: drain_seconds(revision.spec),
         contract.Setting.API_KEYS_DIR: keys,
         contract.Setting.REVISION: revision.hash,
@@ -240,21 +245,6 @@ def _volumes(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
         reference = {"claimName": claim["claim"], "readOnly": True}
         volumes.append({"name": _VOLUME_CLAIM, "persistentVolumeClaim": reference})
     return volumes
-
-
-def _mounts(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
-    mounts: list[dict[str, Any]] = [
-        {"name": _VOLUME_CACHE, "mountPath": contract.MODEL_CACHE_PATH},
-        {"name": _VOLUME_TEMP, "mountPath": contract.TEMP_PATH},
-    ]
-    names = {volume["name"] for volume in _volumes(spec)}
-    if _VOLUME_KEYS in names:
-        mounts.append({"name": _VOLUME_KEYS, "mountPath": contract.API_KEYS_PATH, "readOnly": True})
-    if _VOLUME_CLAIM in names:
-        mounts.append(
-            {"name": _VOLUME_CLAIM, "mountPath": contract.MODEL_CLAIM_PATH, "readOnly": True}
-        )
-    return mounts
 
 
 def _spread(identity: Identity, revision: Revision) -> dict[str, Any]:

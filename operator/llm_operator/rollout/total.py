@@ -10,10 +10,9 @@ Worked example: min 2, max 10, total 8, then an apply without ``replicas``. clam
 the floor ends. If it never does, the floor falls 8, 7, 6, 5, 4, 3, 2 with a minute between.
 """
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 FLOOR_INTERVAL: Final = timedelta(seconds=60)
 FLOOR_STEP_PERCENT: Final = 10
@@ -99,12 +98,3 @@ def _fallen(floor: ReplicasFloor, now: datetime) -> ReplicasFloor:
             break
         value -= max(1, value * FLOOR_STEP_PERCENT // 100)
     return ReplicasFloor(max(value, 0), floor.since + minutes * FLOOR_INTERVAL)
-
-
-def held_through_scale(managed_fields: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether any manager owns ``spec.replicas`` through the ``scale`` subresource."""
-    return any(
-        entry.get("subresource") == "scale"
-        and "f:replicas" in entry.get("fieldsV1", {}).get("f:spec", {})
-        for entry in managed_fields
-    )

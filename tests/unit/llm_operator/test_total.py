@@ -6,12 +6,12 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llm_operator.ownership import held_through_scale
 from llm_operator.rollout.total import (
     Asked,
     Bounds,
     ReplicasFloor,
     decide_total,
-    held_through_scale,
 )
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
