@@ -133,8 +133,25 @@ class Monitoring(ApiModel):
 class Strategy(StrEnum):
     """How the old revision makes way for the new one."""
 
+    CANARY = "Canary"
     BLUE_GREEN = "BlueGreen"
+    ROLLING = "Rolling"
     RECREATE = "Recreate"
+
+
+class Provider(StrEnum):
+    """Who splits the traffic between two revisions."""
+
+    AUTO = "Auto"
+    REPLICA_RATIO = "ReplicaRatio"
+    GATEWAY_API = "GatewayAPI"
+
+
+class OnFailure(StrEnum):
+    """What a failed judgement leads to."""
+
+    ROLLBACK = "Rollback"
+    PAUSE = "Pause"
 
 
 class RolloutSettings(ApiModel):

@@ -102,11 +102,17 @@ class PodSummary(ApiModel):
 
 
 class RolloutPhase(StrEnum):
-    """Where a change of revision is."""
+    """The state of the rollout machine."""
 
+    STABLE = "Stable"
     PREPARING = "Preparing"
-    MOVING = "Moving"
-    DRAINING = "Draining"
+    STEP = "Step"
+    PAUSED = "Paused"
+    HOLDING = "Holding"
+    PROMOTING = "Promoting"
+    BAKING = "Baking"
+    ROLLING_BACK = "RollingBack"
+    ROLLED_BACK = "RolledBack"
 
 
 class RolloutStatus(ApiModel):
