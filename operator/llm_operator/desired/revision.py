@@ -9,8 +9,9 @@ revision whose spec is new, and an upgrade of the operator restarts nothing.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, Final, Self
 
 from llm_operator import kinds
 from llm_operator.desired.identity import Identity
@@ -21,7 +22,53 @@ HASH_ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
 HASH_LENGTH: Final = 8
 
 VERDICT_ANNOTATION: Final = f"{kinds.GROUP}/verdict"
-REJECTED: Final = "Rejected"
+REASON_ANNOTATION: Final = f"{kinds.GROUP}/reason"
+STARTED_ANNOTATION: Final = f"{kinds.GROUP}/started-at"
+ENDED_ANNOTATION: Final = f"{kinds.GROUP}/ended-at"
+
+
+class RevisionVerdict(StrEnum):
+    """How the last rollout to a revision ended."""
+
+    PROMOTED = "Promoted"
+    REJECTED = "Rejected"
+    SUPERSEDED = "Superseded"
+    """The spec went on to another revision before it was decided."""
+    REVERTED = "Reverted"
+    """The spec went back to stable before it was decided."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What became of a revision; the history that people read."""
+
+    verdict: RevisionVerdict | None = None
+    reason: str = ""
+    started_at: str = ""
+    """RFC 3339, as the other moment."""
+    ended_at: str = ""
+
+    @classmethod
+    def parse(cls, annotations: Mapping[str, str]) -> Self:
+        """Read what an object carries; a verdict that is not known counts as none."""
+        verdict = annotations.get(VERDICT_ANNOTATION, "")
+        return cls(
+            RevisionVerdict(verdict) if verdict in RevisionVerdict else None,
+            annotations.get(REASON_ANNOTATION, ""),
+            annotations.get(STARTED_ANNOTATION, ""),
+            annotations.get(ENDED_ANNOTATION, ""),
+        )
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        """What an object carries of it; absence is left out."""
+        values = {
+            VERDICT_ANNOTATION: self.verdict or "",
+            REASON_ANNOTATION: self.reason,
+            STARTED_ANNOTATION: self.started_at,
+            ENDED_ANNOTATION: self.ended_at,
+        }
+        return {key: str(value) for key, value in values.items() if value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +83,12 @@ class Revision:
     """The operator's default server image when the revision was made."""
     number: int = 0
     """Rises each time a revision becomes the target; 0 before it has been one."""
-    rejected: bool = False
+    record: Record = field(default_factory=Record)
+
+    @property
+    def rejected(self) -> bool:
+        """Whether the last rollout to it failed or was aborted."""
+        return self.record.verdict is RevisionVerdict.REJECTED
 
     @property
     def data(self) -> dict[str, Any]:
@@ -98,12 +150,11 @@ def renumber(target: Revision, kept: Iterable[Revision], previous_target: str | 
 def parse_controller_revision(obj: Mapping[str, Any]) -> Revision | None:
     """Return the revision that a ControllerRevision keeps; None for one edited past recognition."""
     metadata = obj.get("metadata", {})
-    verdict = metadata.get("annotations", {}).get(VERDICT_ANNOTATION)
     revision = _parse_data(obj.get("data"), metadata)
     if revision is None:
         return None
-    number = obj.get("revision", 0)
-    return replace(revision, number=int(number), rejected=verdict == REJECTED)
+    record = Record.parse(metadata.get("annotations", {}))
+    return replace(revision, number=int(obj.get("revision", 0)), record=record)
 
 
 def parse_snapshot(deployment: Mapping[str, Any]) -> Revision | None:
@@ -137,8 +188,8 @@ def render_controller_revision(identity: Identity, revision: Revision) -> dict[s
         data=revision.data,
         revision=revision.number,
     )
-    if revision.rejected:
-        manifest["metadata"]["annotations"] = {VERDICT_ANNOTATION: REJECTED}
+    if revision.record.annotations:
+        manifest["metadata"]["annotations"] = revision.record.annotations
     return manifest
 
 

@@ -1,0 +1,65 @@
+"""The history of revisions: what each rollout came to, kept on the ControllerRevisions. Pure.
+
+People read it (``kubectl llm history``). Only a rejection is ever read back, and only where the
+status is lost.
+"""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from llm_operator.api.status import RolloutPhase
+from llm_operator.conditions import format_time
+from llm_operator.desired.revision import Record, Revision, RevisionVerdict
+from llm_operator.rollout.state import Decision, Rollout
+
+_AT_REST: Final = frozenset({RolloutPhase.STABLE, RolloutPhase.ROLLED_BACK})
+
+
+def write_history(
+    revisions: tuple[Revision, ...],
+    before: Rollout,
+    stable_before: str | None,
+    decision: Decision,
+    now: datetime,
+) -> tuple[Revision, ...]:
+    """Return the revisions with the records that this pass began or closed."""
+    return tuple(
+        replace(revision, record=_record(revision, before, stable_before, decision, now))
+        for revision in revisions
+    )
+
+
+def _record(
+    revision: Revision,
+    before: Rollout,
+    stable_before: str | None,
+    decision: Decision,
+    now: datetime,
+) -> Record:
+    after, record = decision.rollout, revision.record
+    is_target = revision.hash == after.target
+    if is_target and after.started_at is not None and after.started_at != before.started_at:
+        record = Record(started_at=format_time(after.started_at))
+    verdict = _verdict(revision.hash, before, stable_before, decision)
+    if verdict is None or verdict is record.verdict:
+        return record
+    reason = after.cause.value if verdict is RevisionVerdict.REJECTED and after.cause else ""
+    return replace(record, verdict=verdict, reason=reason, ended_at=format_time(now))
+
+
+def _verdict(
+    hash_: str, before: Rollout, stable_before: str | None, decision: Decision
+) -> RevisionVerdict | None:
+    """Return what this pass decided about a revision, None for nothing."""
+    after, stable = decision.rollout, decision.stable
+    if hash_ in after.rejected:
+        return RevisionVerdict.REJECTED
+    if hash_ == stable and stable != stable_before:
+        return RevisionVerdict.PROMOTED
+    was_under_way = hash_ == before.target and before.phase not in _AT_REST
+    if not was_under_way or hash_ == stable:
+        return None
+    if after.target != hash_ and after.phase not in _AT_REST:
+        return RevisionVerdict.SUPERSEDED
+    return RevisionVerdict.REVERTED if after.phase in _AT_REST else None
