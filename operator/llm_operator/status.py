@@ -123,11 +123,11 @@ def _ready(reason: Reason, message: str, situation: Situation, *, holds: bool) -
 
 
 _PROGRESS: Final = {
-    Outcome.CLEARING: Reason.ROLLOUT_CLEARING,
+    Outcome.CLEARING: Reason.ROLLOUT_PREPARING,
     Outcome.PREPARING: Reason.ROLLOUT_PREPARING,
     Outcome.OVERDUE: Reason.ROLLOUT_PREPARING,
-    Outcome.MOVING: Reason.ROLLOUT_MOVING,
-    Outcome.DRAINING: Reason.ROLLOUT_DRAINING,
+    Outcome.MOVING: Reason.ROLLOUT_PROMOTING,
+    Outcome.DRAINING: Reason.ROLLOUT_BAKING,
 }
 
 

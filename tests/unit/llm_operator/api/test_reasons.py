@@ -2,7 +2,8 @@ import re
 
 import pytest
 
-from llm_operator.api.reasons import STARTUP_REASONS, ConditionType, EventType, Phase, Reason
+from llm_operator.api.explanations.explanation import EventType
+from llm_operator.api.reasons import STARTUP_REASONS, ConditionType, Phase, Reason
 from llm_server.contract import StartupFailure
 
 

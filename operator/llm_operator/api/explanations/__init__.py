@@ -1,0 +1,1 @@
+"""What each reason means to the person who reads it; ``reasons`` joins the tables."""
