@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
@@ -22,6 +23,7 @@ from llm_operator.cluster.errors import ClusterUnavailable, error_from_answer
 JSON: Final = "application/json"
 _CONNECT_SECONDS: Final = 5.0
 _BEARER: Final = "BearerToken"
+_OWN_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _UNUSABLE: Final = (
     config.ConfigException,
     OSError,
@@ -70,9 +72,14 @@ class Answer:
 class Transport:
     """A pool of connections to one API server."""
 
-    def __init__(self, configuration: Configuration, request_timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        request_timeout_seconds: float,
+        user_agent: str = "llm-operator",
+    ) -> None:
         self._api = ApiClient(configuration)
-        self._api.user_agent = "llm-operator"
+        self._api.user_agent = user_agent
         self._timeout = aiohttp.ClientTimeout(
             total=request_timeout_seconds, sock_connect=_CONNECT_SECONDS
         )
@@ -130,6 +137,71 @@ class Transport:
         await self._api.close()
 
 
+@dataclass(frozen=True, slots=True)
+class UserAccess:
+    """Which kubeconfig and context a person means; None is what ``kubectl`` would take."""
+
+    kubeconfig: str | None = None
+    context: str | None = None
+    user_agent: str = "kubectl-llm"
+
+
+@dataclass(frozen=True, slots=True)
+class UserConnection:
+    """A transport as a person, and the namespace that their context names."""
+
+    transport: Transport
+    namespace: str
+
+
+async def connect_as_user(access: UserAccess, request_timeout_seconds: float) -> UserConnection:
+    """Connect as ``kubectl`` does: the given file, ``KUBECONFIG``, the user's, or the own pod.
+
+    Raises:
+        ConnectionError: none of them is there, or the one that is cannot be read.
+    """
+    named = access.kubeconfig or os.environ.get("KUBECONFIG")
+    path = named or config.KUBE_CONFIG_DEFAULT_LOCATION
+    found = _names_a_file(path)
+    in_pod = not named and "KUBERNETES_SERVICE_HOST" in os.environ
+    if not found and not in_pod:
+        raise ConnectionError(f"there is no kubeconfig at {path}")
+    configuration = Configuration()
+    try:
+        if found:
+            namespace = await _load_context(configuration, path, access.context)
+        else:
+            _load_own_account(configuration)
+            namespace = _own_namespace()
+    except _UNUSABLE as error:
+        raise ConnectionError(f"no usable cluster credentials: {error}") from error
+    transport = Transport(configuration, request_timeout_seconds, access.user_agent)
+    return UserConnection(transport, namespace)
+
+
+def _names_a_file(path: str) -> bool:
+    """Whether any part of a path in the form of ``KUBECONFIG`` is a file."""
+    return any(Path(part).expanduser().is_file() for part in path.split(os.pathsep) if part)
+
+
+def _own_namespace() -> str:
+    return _OWN_NAMESPACE.read_text(encoding="utf-8").strip()
+
+
+async def _load_context(configuration: Configuration, path: str, context: str | None) -> str:
+    """Load a context, the current one by default, and return its namespace."""
+    loader = await config.load_kube_config(
+        path, context, client_configuration=configuration, persist_config=False
+    )
+    return str(loader.current_context["context"].get("namespace") or "default")
+
+
+def _load_own_account(configuration: Configuration) -> None:
+    config.load_incluster_config(configuration)
+    # Never through a proxy: NO_PROXY lists networks, which aiohttp does not understand.
+    configuration.client_session_kwargs = {"trust_env": False}
+
+
 async def connect(request_timeout_seconds: float, connections: int) -> Transport:
     """Return a transport to the cluster that the environment names.
 
@@ -141,9 +213,7 @@ async def connect(request_timeout_seconds: float, connections: int) -> Transport
     configuration = Configuration(connection_pool_maxsize=connections)
     try:
         if "KUBECONFIG" not in os.environ and "KUBERNETES_SERVICE_HOST" in os.environ:
-            config.load_incluster_config(configuration)
-            # Never through a proxy: NO_PROXY lists networks, which aiohttp does not understand.
-            configuration.client_session_kwargs = {"trust_env": False}
+            _load_own_account(configuration)
         else:
             path = os.environ.get("KUBECONFIG", config.KUBE_CONFIG_DEFAULT_LOCATION)
             await config.load_kube_config(
