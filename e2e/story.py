@@ -134,7 +134,7 @@ class Namespace:
 
     def kinds_of_children(self, name: str) -> set[str]:
         """Return the kinds of which an LLMDeployment has objects here, pods among them."""
-        watched = [kind for kind in kinds.WATCHED_KINDS if kind != kinds.SERVICE_MONITOR]
+        watched = [kind for kind in kinds.WATCHED_KINDS if kind not in kinds.OPTIONAL_KINDS]
         return {kind.kind for kind in watched if self.children(kind, name)}
 
     def live_pods(self, name: str) -> list[Manifest]:

@@ -9,7 +9,7 @@ from llm_operator.observation import Environment
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 CREATED = "2026-01-01T11:00:00Z"
-ENVIRONMENT = Environment("llm-server:1", renderer=1, service_monitors_known=False)
+ENVIRONMENT = Environment("llm-server:1", renderer=1)
 
 
 def an_llm_deployment(

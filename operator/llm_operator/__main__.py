@@ -19,7 +19,6 @@ from typing import Any, Final
 import structlog
 from prometheus_client import CollectorRegistry
 
-from llm_operator import kinds
 from llm_operator.bridge import Bridge
 from llm_operator.cluster.cache import Cache, ResourceKey
 from llm_operator.cluster.client import ClusterClient
@@ -174,7 +173,7 @@ async def assemble(settings: OperatorSettings) -> Operator:
         queue=queue,
         telemetry=telemetry,
         environment=lambda: Environment(
-            settings.server_image, CURRENT_RENDERER, informer.knows(kinds.SERVICE_MONITOR)
+            settings.server_image, CURRENT_RENDERER, informer.optional_kinds
         ),
         identity=identity,
     )

@@ -121,7 +121,7 @@ def _wanted_objects(
     observation: Observation, wanted: Wanted, environment: Environment
 ) -> list[dict[str, Any]]:
     hot = wanted.hot
-    if not environment.service_monitors_known:
+    if kinds.SERVICE_MONITOR not in environment.optional_kinds:
         hot = replace(hot, service_monitor=None)
     identity = observation.identity
     objects = render_objects(identity, hot, wanted.decision.selected, wanted.total)

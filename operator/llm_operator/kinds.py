@@ -46,6 +46,7 @@ DISRUPTION_BUDGET: Final = ResourceKind(
 SERVICE_MONITOR: Final = ResourceKind(
     "monitoring.coreos.com", "v1", "servicemonitors", "ServiceMonitor"
 )
+HTTP_ROUTE: Final = ResourceKind("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute")
 POD: Final = ResourceKind("", "v1", "pods", "Pod")
 ENDPOINT_SLICE: Final = ResourceKind("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice")
 EVENT: Final = ResourceKind("events.k8s.io", "v1", "events", "Event")
@@ -58,9 +59,13 @@ APPLIED_KINDS: Final = (
     SERVICE_ACCOUNT,
     AUTOSCALER,
     DISRUPTION_BUDGET,
+    HTTP_ROUTE,
     SERVICE_MONITOR,
 )
 """Kinds the operator applies and prunes; each carries the label ``MANAGED_BY_LABEL``."""
+
+OPTIONAL_KINDS: Final = frozenset({HTTP_ROUTE, SERVICE_MONITOR})
+"""Kinds that a cluster need not have; they are watched and applied where it has them."""
 
 WATCHED_KINDS: Final = (*APPLIED_KINDS, POD, ENDPOINT_SLICE)
 """Kinds that are watched with the label selector beside the LLMDeployments themselves.

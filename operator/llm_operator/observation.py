@@ -37,8 +37,8 @@ class Environment:
 
     default_image: str
     renderer: int
-    service_monitors_known: bool
-    """Whether the cluster has the ServiceMonitor kind."""
+    optional_kinds: frozenset[kinds.ResourceKind] = frozenset()
+    """Those of ``kinds.OPTIONAL_KINDS`` that the cluster has."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,7 +116,8 @@ def _report(
     now: datetime,
 ) -> Plan:
     notes = asking.notes_on(ask.revisioned)
-    if ask.hot.service_monitor is not None and not environment.service_monitors_known:
+    monitors_known = kinds.SERVICE_MONITOR in environment.optional_kinds
+    if ask.hot.service_monitor is not None and not monitors_known:
         notes = (*notes, Reason.SERVICE_MONITOR_MISSING.meaning.rstrip("."))
     situation = _situation(state, wanted, notes)
     verdicts = reporting.judge(situation)

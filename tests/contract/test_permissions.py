@@ -83,7 +83,7 @@ def plant_leftovers(operator: OperatorModel) -> None:
 async def asked_in_a_whole_life() -> Grants:
     """Return verbs by (group, resource) of an operator that does all that it ever does."""
     operator = OperatorModel(DiscoverableApi())
-    operator.environment = replace(operator.environment, service_monitors_known=True)
+    operator.environment = replace(operator.environment, optional_kinds=kinds.OPTIONAL_KINDS)
     watched = await start(operator)
     operator.write(
         replicas=2,

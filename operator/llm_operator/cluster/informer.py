@@ -70,7 +70,7 @@ class Informer:
         self._scope = scope
         self._rng = rng
         self._report_missed = report_missed
-        self._has_service_monitors = False
+        self._optional: frozenset[kinds.ResourceKind] = frozenset()
         self._due: dict[kinds.ResourceKind, float] = {}
         self._changed = asyncio.Event()
         self.synced = asyncio.Event()
@@ -80,20 +80,20 @@ class Informer:
 
     @property
     def watched(self) -> tuple[kinds.ResourceKind, ...]:
-        """The kinds to watch: all, but ServiceMonitors only where the cluster has them."""
+        """The kinds to watch: all, but the optional ones only where the cluster has them."""
+        missing = kinds.OPTIONAL_KINDS - self._optional
         watched = (kinds.LLM_DEPLOYMENT, *kinds.WATCHED_KINDS)
-        if self._has_service_monitors:
-            return watched
-        return tuple(kind for kind in watched if kind != kinds.SERVICE_MONITOR)
+        return tuple(kind for kind in watched if kind not in missing)
+
+    @property
+    def optional_kinds(self) -> frozenset[kinds.ResourceKind]:
+        """Those of the optional kinds that the cluster has, as last looked for."""
+        return self._optional
 
     @property
     def namespace(self) -> str | None:
         """The one namespace that is looked after; None for all."""
         return self._scope.namespace
-
-    def knows(self, kind: kinds.ResourceKind) -> bool:
-        """Whether a kind is watched."""
-        return kind in self.watched
 
     def receive(self, kind: kinds.ResourceKind, change: str | None, obj: Mapping[str, Any]) -> None:
         """Take what a watch says; a ``change`` of None is the list with which a watch begins."""
@@ -128,7 +128,12 @@ class Informer:
     async def _look_at_kinds(self) -> None:
         if not await self._client.serves(kinds.LLM_DEPLOYMENT):
             raise NotFound(f"the cluster does not have the kind {kinds.LLM_DEPLOYMENT.kind}")
-        self._has_service_monitors = await self._client.serves(kinds.SERVICE_MONITOR)
+        self._optional = await self._served()
+
+    async def _served(self) -> frozenset[kinds.ResourceKind]:
+        """Ask which optional kinds the cluster has, in a fixed order."""
+        asked = sorted(kinds.OPTIONAL_KINDS, key=lambda kind: kind.kind)
+        return frozenset([kind for kind in asked if await self._client.serves(kind)])
 
     async def _list_all(self) -> None:
         await self._look_at_kinds()
@@ -138,7 +143,7 @@ class Informer:
     async def _relist(self, kind: kinds.ResourceKind) -> None:
         try:
             if kind == kinds.LLM_DEPLOYMENT:
-                await self._look_for_service_monitors()
+                await self._look_for_optional_kinds()
             await self._list(kind)
         except ApiError as error:
             _LOG.warning("Cannot list", kind=kind.kind, error=error.message)
@@ -171,15 +176,15 @@ class Informer:
             for key in self._cache.resources():
                 self._queue.add_after(key, self._rng.uniform(0, spread))
 
-    async def _look_for_service_monitors(self) -> None:
-        served = await self._client.serves(kinds.SERVICE_MONITOR)
-        if served == self._has_service_monitors:
+    async def _look_for_optional_kinds(self) -> None:
+        served = await self._served()
+        if served == self._optional:
             return
-        if served:
-            await self._list(kinds.SERVICE_MONITOR)
-        else:
-            self._due.pop(kinds.SERVICE_MONITOR, None)
-        self._has_service_monitors = served
+        for kind in served - self._optional:
+            await self._list(kind)
+        for kind in self._optional - served:
+            self._due.pop(kind, None)
+        self._optional = served
         self.rewatch.set()
 
     def _list_when_settled(self, kind: kinds.ResourceKind) -> None:

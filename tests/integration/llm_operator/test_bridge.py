@@ -203,7 +203,7 @@ async def test_only_labelled_children_are_listed_and_watched(bridge: Running) ->
 async def test_service_monitors_are_watched_only_where_they_exist(bridge: Running) -> None:
     """A kind that the cluster does not have is neither listed nor watched."""
     assert "ServiceMonitor" not in bridge.server.watching | set(bridge.server.lists)
-    assert not bridge.informer.knows(kinds.SERVICE_MONITOR)
+    assert kinds.SERVICE_MONITOR not in bridge.informer.optional_kinds
 
 
 async def test_a_kind_that_comes_later_is_taken_up() -> None:
@@ -215,7 +215,7 @@ async def test_a_kind_that_comes_later_is_taken_up() -> None:
         model.unserved.clear()
         run.informer.expect_gaps()
         await until(lambda: "ServiceMonitor" in run.server.watching)
-        assert run.informer.knows(kinds.SERVICE_MONITOR)
+        assert kinds.SERVICE_MONITOR in run.informer.optional_kinds
         assert run.restarts == []
 
 

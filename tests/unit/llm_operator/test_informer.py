@@ -246,10 +246,10 @@ def test_a_kind_that_the_cluster_learns_is_listed_and_watched() -> None:
         model = a_cluster()
         async with running(model) as run:
             await run.informer.synced.wait()
-            assert not run.informer.knows(kinds.SERVICE_MONITOR)
+            assert kinds.SERVICE_MONITOR not in run.informer.optional_kinds
             model.unserved.clear()
             await asyncio.wait_for(run.informer.rewatch.wait(), RELIST_SECONDS * 1.2)
-            assert run.informer.knows(kinds.SERVICE_MONITOR)
+            assert kinds.SERVICE_MONITOR in run.informer.optional_kinds
             assert run.cache.is_synced(run.informer.watched)
 
     virtual_time.run(story())

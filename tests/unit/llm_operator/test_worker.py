@@ -277,7 +277,7 @@ async def test_an_upgraded_operator_restarts_nothing() -> None:
     before = operator.names(kinds.DEPLOYMENT)
 
     again = OperatorModel(operator.api, operator.now)
-    again.environment = type(again.environment)("llm-server:2", 1, service_monitors_known=False)
+    again.environment = type(again.environment)("llm-server:2", 1)
     await again.relist()
     await again.settle()
 
