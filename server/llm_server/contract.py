@@ -158,8 +158,26 @@ class Metric(StrEnum):
     REQUESTS_TERMINATED = "llm_requests_terminated"
     PROGRESS_STEPS = "llm_engine_steps"
     STARTUP_SECONDS = "llm_startup_seconds"
+    READY_SECONDS = "llm_ready_seconds"
     BOOT = "llm_server_info"
     PREEMPTIONS = "vllm:num_preemptions"
+
+
+class Outcome(StrEnum):
+    """How a request for a generation ended; closed list, label ``outcome`` of the ledger."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    REFUSED = "refused"
+    """The request was wrong: a status 4xx other than 429."""
+    OVERLOADED = "overloaded"
+    """The queue was full: 429."""
+    UNAVAILABLE = "unavailable"
+    """The server did not admit in its state, e.g. at the end of its drain: 503."""
+    CANCELLED = "cancelled"
+    """The client left."""
+    FAILED = "failed"
+    """The server's fault: a status 5xx other than that 503, or an error inside a stream."""
 
 
 def grace_period_seconds(drain_seconds: int) -> int:

@@ -6,9 +6,10 @@ requests. The ledger holds at any moment:
 + the requests in flight.
 """
 
+import secrets
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, field
 
 from prometheus_client import (
     CollectorRegistry,
@@ -21,7 +22,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from llm_server.contract import Metric
+from llm_server.contract import Metric, Outcome
 from llm_server.engine.stats import EngineGauges, StepStats
 
 # A small model decodes in 1..4 ms: buckets that start at 10 ms would hold every token in the first.
@@ -39,16 +40,6 @@ _REQUEST_BUCKETS = (
 )  # fmt: skip
 
 
-class Outcome(StrEnum):
-    """How a request for a generation ended; closed list, a label of the metrics."""
-
-    STOP = "stop"
-    LENGTH = "length"
-    REFUSED = "refused"
-    CANCELLED = "cancelled"
-    FAILED = "failed"
-
-
 @dataclass(frozen=True, slots=True)
 class ServerIdentity:
     """What the info metric says about this process."""
@@ -58,13 +49,21 @@ class ServerIdentity:
     source: str
     revision: str
     simulated: bool
+    boot_id: str = field(default_factory=lambda: secrets.token_hex(4))
+    """Random for each process: a reader of counters tells by it that they began at 0 again."""
 
 
 class Telemetry:
     """Every metric of one server, on the registry that it is given."""
 
-    def __init__(self, registry: CollectorRegistry, identity: ServerIdentity) -> None:
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        identity: ServerIdentity,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._registry = registry
+        self._clock = clock
         self._labels = {"model_name": identity.model_name}
         ProcessCollector(registry=registry)
         self._define_ledger()
@@ -80,6 +79,11 @@ class Telemetry:
             "Seconds from process start to ready; 0 while loading.",
             registry=registry,
         )
+        self._ready = Gauge(
+            Metric.READY_SECONDS,
+            "Seconds since the server was ready; 0 while loading.",
+            registry=registry,
+        )
         Info(
             Metric.BOOT.removesuffix("_info"), "What this process serves.", registry=registry
         ).info(
@@ -89,6 +93,7 @@ class Telemetry:
                 "source": identity.source,
                 "revision": identity.revision,
                 "simulated": str(identity.simulated).lower(),
+                "boot_id": identity.boot_id,
             }
         )
 
@@ -109,8 +114,10 @@ class Telemetry:
         ).info({"block_size": "1", "num_gpu_blocks": str(kv_capacity_tokens)})
 
     def ready(self, startup_seconds: float) -> None:
-        """Record how long the start took."""
+        """Record how long the start took, and count the time from here."""
         self._startup.set(startup_seconds)
+        ready_at = self._clock()
+        self._ready.set_function(lambda: self._clock() - ready_at)
 
     def received(self) -> None:
         """Count a request for a generation; exactly one ``terminated`` follows."""

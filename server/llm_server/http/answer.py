@@ -17,12 +17,12 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from llm_server.admission import GenerationParams
+from llm_server.contract import Outcome
 from llm_server.engine.events import Cancelled, Delta, Failed, Finished, Terminal, Usage
 from llm_server.errors import GenerationFailed
 from llm_server.http import errors, exchange
 from llm_server.http.shapes import AnswerShape
 from llm_server.service import Generation, GenerationService, Prompt
-from llm_server.telemetry import Outcome
 
 _STREAM_HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),

@@ -4,8 +4,8 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
+from llm_server.contract import Outcome
 from llm_server.engine.events import Usage
-from llm_server.telemetry import Outcome
 
 _SCOPE_KEY = "llm_server.exchange"
 
@@ -15,9 +15,28 @@ class Exchange:
     """What the log line and the ledger say about the request when it is over."""
 
     request_id: str
-    outcome: Outcome = Outcome.REFUSED
+    outcome: Outcome | None = None
+    """How the generation ended; None while it runs, and for ever when there was none."""
     usage: Usage | None = None
     status: int | None = None
+    """The status that was sent; None before that."""
+
+    @property
+    def end(self) -> Outcome:
+        """How the request ended: as its generation did, else as the status of the refusal says."""
+        return self.outcome or _refusal(self.status)
+
+
+def _refusal(status: int | None) -> Outcome:
+    match status:
+        case None:
+            return Outcome.CANCELLED
+        case 429:
+            return Outcome.OVERLOADED
+        case 503:
+            return Outcome.UNAVAILABLE
+        case _:
+            return Outcome.FAILED if status >= 500 else Outcome.REFUSED
 
 
 def attach(scope: MutableMapping[str, Any], exchange: Exchange) -> None:

@@ -13,13 +13,14 @@ import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from llm_server.contract import Outcome
 from llm_server.errors import ServingError
 from llm_server.http import errors, exchange
 from llm_server.http.exchange import Exchange
 from llm_server.http.keys import KeyRing
 from llm_server.http.routes import KEY_PREFIX, ROUTES, AuthLevel, RouteSpec
 from llm_server.lifecycle import Lifecycle
-from llm_server.telemetry import Outcome, Telemetry
+from llm_server.telemetry import Telemetry
 
 _LOG = structlog.get_logger()
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/-]{1,128}")
@@ -58,7 +59,7 @@ class Gate:
         finally:
             seconds = self._rules.clock() - began
             if counted:
-                self._rules.telemetry.terminated(request.outcome, seconds)
+                self._rules.telemetry.terminated(request.end, seconds)
             _log(scope, request, route, seconds)
 
     async def _pass(
@@ -137,7 +138,7 @@ def _log(scope: Scope, request: Exchange, route: RouteSpec | None, seconds: floa
         "request_id": request.request_id,
     }
     if route is not None and route.generates:
-        fields["outcome"] = request.outcome.value
+        fields["outcome"] = request.end.value
     if request.usage is not None:
         fields["prompt_tokens"] = request.usage.prompt_tokens
         fields["completion_tokens"] = request.usage.completion_tokens
