@@ -80,4 +80,7 @@ NAME_LABEL: Final = "app.kubernetes.io/name"
 COMPONENT_LABEL: Final = "app.kubernetes.io/component"
 REVISION_LABEL: Final = f"{GROUP}/revision"
 SNAPSHOT_ANNOTATION: Final = f"{GROUP}/snapshot"
+COMMAND_ANNOTATION: Final = f"{GROUP}/command"
+"""``<verb> <revision hash> <nonce>``, written by people; executed once per nonce."""
+
 WATCH_SELECTOR: Final = f"{MANAGED_BY_LABEL}={FIELD_MANAGER}"
