@@ -30,7 +30,7 @@ env: .venv/.locked ## make the Python environment in .venv
 
 lock: | $(UV) ## resolve the pinned requirement files again
 	$(UV) pip compile -q --universal --generate-hashes --no-emit-index-url --python-version 3.11 --all-extras pyproject.toml -o requirements/dev.txt --custom-compile-command "make lock"
-	for extra in operator server; do $(UV) pip compile -q --universal --generate-hashes --no-emit-index-url --python-version 3.11 --extra $$extra -c requirements/dev.txt pyproject.toml -o requirements/$$extra.txt --custom-compile-command "make lock"; done
+	for extra in operator server plugin; do $(UV) pip compile -q --universal --generate-hashes --no-emit-index-url --python-version 3.11 --extra $$extra -c requirements/dev.txt pyproject.toml -o requirements/$$extra.txt --custom-compile-command "make lock"; done
 	printf 'gguf\npyelftools\n' | $(UV) pip compile -q --universal --generate-hashes --no-deps --no-emit-index-url --python-version 3.11 -c requirements/dev.txt - -o requirements/image.txt --custom-compile-command "make lock"
 	echo 'openai>=2' | $(UV) pip compile -q --universal --generate-hashes --no-emit-index-url --python-version 3.11 -c requirements/dev.txt - -o requirements/client.txt --custom-compile-command "make lock"
 
