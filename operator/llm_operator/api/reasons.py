@@ -9,8 +9,15 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final, Self
 
-from llm_operator.api.explanations import expected, judgements, pods, refusals, rollouts
-from llm_operator.api.explanations.explanation import EventType, Explanation
+from llm_operator.api.explanations import (
+    expected,
+    judgements,
+    placement,
+    pods,
+    refusals,
+    rollouts,
+)
+from llm_operator.api.explanations.explanation import EventType, Explanation, Finality
 from llm_server.contract import StartupFailure
 
 
@@ -55,6 +62,7 @@ _EXPLANATIONS: Final[Mapping[str, Explanation]] = {
     **rollouts.EXPLANATIONS,
     **judgements.EXPLANATIONS,
     **refusals.EXPLANATIONS,
+    **placement.EXPLANATIONS,
     **pods.EXPLANATIONS,
 }
 
@@ -122,16 +130,53 @@ class Reason(StrEnum):
 
     # What keeps pods from being ready.
     PODS_NOT_READY = "PodsNotReady"
-    IMAGE_PULL_FAILED = "ImagePullFailed"
+    # There is no pod: it was refused.
+    QUOTA_EXCEEDED = "QuotaExceeded"
+    LIMIT_RANGE_VIOLATED = "LimitRangeViolated"
+    POD_SECURITY_VIOLATED = "PodSecurityViolated"
+    ADMISSION_DENIED = "AdmissionDenied"
+    SERVICE_ACCOUNT_MISSING = "ServiceAccountMissing"
+    PRIORITY_CLASS_MISSING = "PriorityClassMissing"
+    RUNTIME_CLASS_MISSING = "RuntimeClassMissing"
+    # There is no node for it, or its node fails.
     UNSCHEDULABLE = "Unschedulable"
+    SCHEDULER_MISSING = "SchedulerMissing"
     INSUFFICIENT_ACCELERATOR = "InsufficientAccelerator"
     INSUFFICIENT_MEMORY = "InsufficientMemory"
+    INSUFFICIENT_CPU = "InsufficientCPU"
+    NO_MATCHING_NODE = "NoMatchingNode"
+    TAINT_NOT_TOLERATED = "TaintNotTolerated"
+    NODE_UNAVAILABLE = "NodeUnavailable"
+    NODE_PRESSURE = "NodePressure"
+    REJECTED_BY_NODE = "RejectedByNode"
+    EVICTED = "Evicted"
+    STUCK_TERMINATING = "StuckTerminating"
+    # Its volumes are not there.
+    VOLUME_CLAIM_MISSING = "VolumeClaimMissing"
+    STORAGE_CLASS_MISSING = "StorageClassMissing"
+    ACCESS_MODE_REFUSED = "AccessModeRefused"
     VOLUME_NOT_BOUND = "VolumeNotBound"
-    QUOTA_EXCEEDED = "QuotaExceeded"
+    VOLUME_MOUNT_FAILED = "VolumeMountFailed"
     SECRET_MISSING = "SecretMissing"  # noqa: S105 - a word, no password
     CONFIG_MAP_MISSING = "ConfigMapMissing"
+    # Its container does not start.
+    IMAGE_NOT_FOUND = "ImageNotFound"
+    IMAGE_UNAUTHORIZED = "ImageUnauthorized"
+    IMAGE_NAME_INVALID = "ImageNameInvalid"
+    IMAGE_PLATFORM_MISMATCH = "ImagePlatformMismatch"
+    REGISTRY_UNAVAILABLE = "RegistryUnavailable"
+    IMAGE_PULL_FAILED = "ImagePullFailed"
+    SANDBOX_FAILED = "SandboxFailed"
+    CONTAINER_START_FAILED = "ContainerStartFailed"
+    # The server ends or does not answer.
     CRASH_LOOPING = "CrashLooping"
+    NATIVE_CRASH = "NativeCrash"
+    KILLED = "Killed"
     OUT_OF_MEMORY = "OutOfMemory"
+    LIVENESS_PROBE_FAILED = "LivenessProbeFailed"
+    STARTUP_PROBE_FAILED = "StartupProbeFailed"
+    READINESS_PROBE_FAILED = "ReadinessProbeFailed"
+    # The server says it itself.
     MODEL_NOT_FOUND = "ModelNotFound"
     MODEL_UNAUTHORIZED = "ModelUnauthorized"
     MODEL_SOURCE_UNAVAILABLE = "ModelSourceUnavailable"
@@ -155,6 +200,11 @@ class Reason(StrEnum):
     def next_step(self) -> str:
         """What the reader can do."""
         return _EXPLANATIONS[self.value].next_step
+
+    @property
+    def finality(self) -> Finality:
+        """Whether a rollout ends by it, where it is what keeps its pods from being ready."""
+        return _EXPLANATIONS[self.value].finality
 
 
 _RENAMED: Final = {

@@ -39,6 +39,10 @@ _REASONS_INTRODUCTION: Final = """
 Programs read conditions: `kubectl wait --for=condition=Ready llmd/NAME`. Ready and Stalled are both
 True after a change that was rejected: the revision from before it serves on. Reasons stand in
 conditions, in `status.pods` and in events; there are no others than these.
+
+What keeps pods from being ready either can pass by itself or by somebody else's work, then a
+rollout waits for it until its deadline; or it stays until the resource is changed, then the last
+column says when the rollout ends by it.
 """
 
 
@@ -59,8 +63,8 @@ def reasons_page() -> str:
     lines += ["## Phases\n", "The first that applies, from the top.\n"]
     lines += _table(("Phase", "Meaning"), ((f"`{phase}`", phase.meaning) for phase in Phase))
     lines.append("## Reasons\n")
-    rows = ((f"`{r}`", r.event_type, r.meaning, r.next_step) for r in Reason)
-    lines += _table(("Reason", "Event", "Meaning", "Next step"), rows)
+    rows = ((f"`{r}`", r.event_type, r.meaning, r.next_step, r.finality) for r in Reason)
+    lines += _table(("Reason", "Event", "Meaning", "Next step", "Ends a rollout"), rows)
     return "\n".join(lines)
 
 

@@ -14,6 +14,14 @@ class EventType(StrEnum):
     WARNING = "Warning"
 
 
+class Finality(StrEnum):
+    """Whether a rollout ends by what keeps its pods from being ready, or waits for the cure."""
+
+    WAITS = ""
+    AT_ONCE = "at once"
+    REPEATED = "when it repeats"
+
+
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """What a reason means and what to do about it, in whole sentences."""
@@ -21,6 +29,7 @@ class Explanation:
     event_type: EventType
     meaning: str
     next_step: str = NOTHING_TO_DO
+    finality: Finality = Finality.WAITS
 
 
 def normal(meaning: str, next_step: str = NOTHING_TO_DO) -> Explanation:
@@ -31,3 +40,13 @@ def normal(meaning: str, next_step: str = NOTHING_TO_DO) -> Explanation:
 def warning(meaning: str, next_step: str) -> Explanation:
     """Explain a reason that someone should look at."""
     return Explanation(EventType.WARNING, meaning, next_step)
+
+
+def final(meaning: str, next_step: str) -> Explanation:
+    """Explain a cause that stays until someone changes the resource."""
+    return Explanation(EventType.WARNING, meaning, next_step, Finality.AT_ONCE)
+
+
+def final_when_repeated(meaning: str, next_step: str) -> Explanation:
+    """Explain a cause that may be an accident the first time."""
+    return Explanation(EventType.WARNING, meaning, next_step, Finality.REPEATED)

@@ -1,60 +1,81 @@
-"""The reasons of pods that are not ready."""
+"""The reasons of pods that have a node and are not ready."""
 
 from collections.abc import Mapping
 from typing import Final
 
-from llm_operator.api.explanations.explanation import Explanation, warning
+from llm_operator.api.explanations.explanation import (
+    Explanation,
+    final,
+    final_when_repeated,
+    warning,
+)
 
 EXPLANATIONS: Final[Mapping[str, Explanation]] = {
     "PodsNotReady": warning(
         "Fewer pods are ready than asked, and nothing is known to be wrong with the others.",
         "Wait; status.pods and the log of the pod say how far it is.",
     ),
-    "ImagePullFailed": warning(
-        "The kubelet cannot pull the image.",
+    "ImageNotFound": final(
+        "The registry does not have the image or its tag.", "Correct server.image."
+    ),
+    "ImageUnauthorized": final(
+        "The registry does not give the image: credentials are missing or wrong.",
         "Correct server.image, or add podTemplate.spec.imagePullSecrets.",
     ),
-    "Unschedulable": warning(
-        "No node takes the pod: selectors, affinity, taints or CPU do not fit.",
-        "Compare podTemplate.spec and resources.requests with `kubectl describe nodes`.",
+    "ImageNameInvalid": final("server.image is no valid reference.", "Correct server.image."),
+    "ImagePlatformMismatch": final(
+        "The image is made for another kind of processor than the node's.",
+        "Build server.image for the node, or choose nodes by podTemplate.spec.nodeSelector.",
     ),
-    "InsufficientAccelerator": warning(
-        "No node has a free accelerator of accelerator.resourceName.",
-        "Add nodes, free one, or use rollout.strategy Recreate, which needs no second one.",
+    "RegistryUnavailable": warning(
+        "The registry cannot be reached, fails, or limits pulls.",
+        "Check its name, certificate and limits; the pull is tried again.",
     ),
-    "InsufficientMemory": warning(
-        "No node has as much free memory as resources asks for.",
-        "Lower resources.requests.memory, or add a node that has it.",
+    "ImagePullFailed": warning(
+        "The kubelet cannot pull the image.",
+        "Read the message; the pull is tried again.",
     ),
-    "VolumeNotBound": warning(
-        "A PersistentVolumeClaim is missing or not bound, or cannot be mounted.",
-        "Look at it with `kubectl describe pvc`.",
+    "SandboxFailed": warning(
+        "The node cannot prepare the pod's sandbox or its network.",
+        "Look at the network plugin and the container runtime of the node.",
     ),
-    "QuotaExceeded": warning(
-        "A quota or an admission policy of the namespace refuses the pods.",
-        "Look at `kubectl describe quota` and at the policy that the message names.",
+    "ContainerStartFailed": final_when_repeated(
+        "The container runtime cannot make or start the container.",
+        "Check that server.image is the bundled server or a build of it.",
     ),
-    "SecretMissing": warning(
-        "A Secret, or a key of it, that the pod needs does not exist.",
-        "Create the Secret that the message names in the resource's namespace.",
-    ),
-    "ConfigMapMissing": warning(
-        "A ConfigMap, or a key of it, that the pod needs does not exist.",
-        "Create the ConfigMap that the message names in the resource's namespace.",
-    ),
-    "CrashLooping": warning(
+    "CrashLooping": final_when_repeated(
         "The server exits again and again, without saying why in a form that is known.",
         "Read the log of its last run: `kubectl logs --previous` of the pod.",
     ),
-    "OutOfMemory": warning(
+    "NativeCrash": final_when_repeated(
+        "The server crashes in native code: a signal such as SIGSEGV or SIGILL ended it.",
+        "Check that server.image fits the node's processor and driver.",
+    ),
+    "Killed": final_when_repeated(
+        "A signal from outside ended the server, and not for the container's memory limit.",
+        "Look at the node: its own memory, its log, and who else ends processes there.",
+    ),
+    "OutOfMemory": final_when_repeated(
         "The server needs more memory than the container or the device has.",
         "Raise resources.limits.memory, or lower maxModelLen or batching.maxBatchSize.",
     ),
-    "ModelNotFound": warning(
+    "LivenessProbeFailed": final_when_repeated(
+        "The kubelet restarts the server because it makes no progress.",
+        "Read the log of its last run: `kubectl logs --previous` of the pod.",
+    ),
+    "StartupProbeFailed": warning(
+        "The container runs, but nothing in it answers the probes.",
+        "Check that server.image is the bundled server or a build of it, and read its log.",
+    ),
+    "ReadinessProbeFailed": warning(
+        "The server has started, but says that it cannot take requests.",
+        "Read the log of the pod.",
+    ),
+    "ModelNotFound": final(
         "model.source names no model, file or revision that exists.",
         "Correct model.source; a private repository needs model.credentialsSecretRef.",
     ),
-    "ModelUnauthorized": warning(
+    "ModelUnauthorized": final(
         "The source refuses the token, or asks for one.",
         "Put a token with access to the model into the Secret of model.credentialsSecretRef.",
     ),
@@ -62,19 +83,19 @@ EXPLANATIONS: Final[Mapping[str, Explanation]] = {
         "The source cannot be reached, or fails.",
         "Check the network, the proxy and HF_ENDPOINT in server.env; it is tried again.",
     ),
-    "ModelUnsupported": warning(
+    "ModelUnsupported": final(
         "The files of the model are of no kind that the server can run.",
         "Choose a causal language model in the Hugging Face layout.",
     ),
-    "InvalidServerSettings": warning(
+    "InvalidServerSettings": final(
         "The server refuses a flag or a variable.",
         "Correct server.args or server.env as the message says.",
     ),
-    "NoDevice": warning(
+    "NoDevice": final_when_repeated(
         "The server was given an accelerator, but sees none that works.",
         "Check driver and device plugin of the node, and that server.image is a CUDA build.",
     ),
-    "DiskFull": warning(
+    "DiskFull": final_when_repeated(
         "The model does not fit on the cache volume.", "Give model.cache more room."
     ),
     "Unknown": warning(
