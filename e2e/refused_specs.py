@@ -4,67 +4,29 @@ One table for three readers: the API server (``test_refused_specs``), and the op
 of the schema and of the CEL rules (``tests/contract``).
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-Json = Mapping[str, Any]
-
-MODEL: Final[Json] = {"source": "builtin://simulated"}
-
-
-@dataclass(frozen=True, slots=True)
-class RefusedSpec:
-    """One wrong resource."""
-
-    title: str
-    spec: Json
-    field: str
-    """The path that the refusal names."""
-    allowed: str
-    """Part of the API server's message that says what is allowed."""
-    name: str = "refused"
-
-    def manifest(self) -> dict[str, Any]:
-        """Return the whole object."""
-        return {
-            "apiVersion": "serving.llm-operator.io/v1alpha1",
-            "kind": "LLMDeployment",
-            "metadata": {"name": self.name},
-            "spec": dict(self.spec),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class UnknownField:
-    """A spec with a field that does not exist."""
-
-    title: str
-    field: str
-    spec: Json
+from e2e.refused import MODEL, Json, RefusedSpec, UnknownField, spec_with
+from e2e.refused_rollouts import ROLLOUTS, TRAFFIC
 
 
 def _model(**fields: object) -> Json:
     return {"model": {**MODEL, **fields}}
 
 
-def _spec(**fields: object) -> Json:
-    return {"model": MODEL, **fields}
-
-
 def _server(**fields: object) -> Json:
-    return _spec(server=fields)
+    return spec_with(server=fields)
 
 
 def _autoscaling(*metrics: str, minimum: int = 1, cpu: str | None = "1") -> Json:
     entries = [{"type": metric, "targetUtilizationPercent": 70} for metric in metrics]
     resources = {"resources": {"requests": {"cpu": cpu}}} if cpu else {}
     scaling = {"minReplicas": minimum, "maxReplicas": 4, "metrics": entries}
-    return _spec(autoscaling=scaling, **resources)
+    return spec_with(autoscaling=scaling, **resources)
 
 
 def _pod(**fields: object) -> Json:
-    return _spec(podTemplate={"spec": fields})
+    return spec_with(podTemplate={"spec": fields})
 
 
 def _volume(**source: object) -> Json:
@@ -163,36 +125,38 @@ SERVERS: Final = (
 )
 
 SIZES: Final = (
-    RefusedSpec("negative replicas", _spec(replicas=-1), "spec.replicas", "or equal to 0"),
-    RefusedSpec("too many replicas", _spec(replicas=10001), "spec.replicas", "or equal to 10000"),
-    RefusedSpec("replicas as text", _spec(replicas="two"), "spec.replicas", "integer"),
+    RefusedSpec("negative replicas", spec_with(replicas=-1), "spec.replicas", "or equal to 0"),
+    RefusedSpec(
+        "too many replicas", spec_with(replicas=10001), "spec.replicas", "or equal to 10000"
+    ),
+    RefusedSpec("replicas as text", spec_with(replicas="two"), "spec.replicas", "integer"),
     RefusedSpec(
         "two accelerators",
-        _spec(accelerator={"resourceName": "nvidia.com/gpu", "count": 2}),
+        spec_with(accelerator={"resourceName": "nvidia.com/gpu", "count": 2}),
         "spec.accelerator.count",
         "or equal to 1",
     ),
     RefusedSpec(
         "accelerator without domain",
-        _spec(accelerator={"resourceName": "gpu"}),
+        spec_with(accelerator={"resourceName": "gpu"}),
         "spec.accelerator.resourceName",
         "such as nvidia.com/gpu",
     ),
     RefusedSpec(
         "device among resources",
-        _spec(resources={"limits": {"nvidia.com/gpu": 1}}),
+        spec_with(resources={"limits": {"nvidia.com/gpu": 1}}),
         "spec.resources.limits",
         "cpu, memory, ephemeral-storage",
     ),
     RefusedSpec(
         "request above limit",
-        _spec(resources={"requests": {"memory": "2Gi"}, "limits": {"memory": "1500M"}}),
+        spec_with(resources={"requests": {"memory": "2Gi"}, "limits": {"memory": "1500M"}}),
         "spec.resources.requests",
         "less than or equal to limits",
     ),
     RefusedSpec(
         "negative memory",
-        _spec(resources={"requests": {"memory": "-1Gi"}}),
+        spec_with(resources={"requests": {"memory": "-1Gi"}}),
         "spec.resources.requests.memory",
         "should match",
     ),
@@ -265,13 +229,13 @@ PODS: Final = (
     ),
     RefusedSpec(
         "label of the operator",
-        _spec(podTemplate={"metadata": {"labels": {"app.kubernetes.io/name": "mine"}}}),
+        spec_with(podTemplate={"metadata": {"labels": {"app.kubernetes.io/name": "mine"}}}),
         "spec.podTemplate.metadata.labels",
         "must not begin with app.kubernetes.io/",
     ),
     RefusedSpec(
         "label that is none",
-        _spec(podTemplate={"metadata": {"labels": {"team": "a b"}}}),
+        spec_with(podTemplate={"metadata": {"labels": {"team": "a b"}}}),
         "spec.podTemplate.metadata.labels.team",
         "should match",
     ),
@@ -303,45 +267,55 @@ PODS: Final = (
 SURROUNDINGS: Final = (
     RefusedSpec(
         "unknown kind of Service",
-        _spec(service={"type": "ExternalName"}),
+        spec_with(service={"type": "ExternalName"}),
         "spec.service.type",
         '"NodePort"',
     ),
-    RefusedSpec("port 0", _spec(service={"port": 0}), "spec.service.port", "or equal to 1"),
+    RefusedSpec("port 0", spec_with(service={"port": 0}), "spec.service.port", "or equal to 1"),
     RefusedSpec(
-        "port 70000", _spec(service={"port": 70000}), "spec.service.port", "or equal to 65535"
+        "port 70000", spec_with(service={"port": 70000}), "spec.service.port", "or equal to 65535"
     ),
     RefusedSpec(
         "unknown strategy",
-        _spec(rollout={"strategy": "Rolling"}),
+        spec_with(rollout={"strategy": "RollingUpdate"}),
         "spec.rollout.strategy",
-        '"BlueGreen"',
+        '"Canary", "BlueGreen", "Rolling", "Recreate"',
     ),
     RefusedSpec(
         "no time at all",
-        _spec(rollout={"progressDeadlineSeconds": 0}),
+        spec_with(rollout={"progressDeadlineSeconds": 0}),
         "spec.rollout.progressDeadlineSeconds",
         "or equal to 1",
     ),
     RefusedSpec(
         "more than a day",
-        _spec(rollout={"progressDeadlineSeconds": 86401}),
+        spec_with(rollout={"progressDeadlineSeconds": 86401}),
         "spec.rollout.progressDeadlineSeconds",
         "or equal to 86400",
     ),
 )
 
 NAMES: Final = (
-    RefusedSpec("dot in the name", _spec(), "metadata.name", "DNS label", name="llama-3.1"),
-    RefusedSpec("name of 38", _spec(), "metadata.name", "at most 37", name="a" * 38),
-    RefusedSpec("digit first", _spec(), "metadata.name", "starts with a letter", name="3chat"),
+    RefusedSpec("dot in the name", spec_with(), "metadata.name", "DNS label", name="llama-3.1"),
+    RefusedSpec("name of 38", spec_with(), "metadata.name", "at most 37", name="a" * 38),
+    RefusedSpec("digit first", spec_with(), "metadata.name", "starts with a letter", name="3chat"),
 )
 
-REFUSED: Final = (*MODELS, *SERVERS, *SIZES, *PODS, *SURROUNDINGS, *NAMES)
+REFUSED: Final = (
+    *MODELS,
+    *SERVERS,
+    *SIZES,
+    *PODS,
+    *SURROUNDINGS,
+    *ROLLOUTS,
+    *TRAFFIC,
+    *NAMES,
+)
 
 UNKNOWN_FIELDS: Final = (
-    UnknownField("misspelt field", "spec.replica", _spec(replica=3)),
-    UnknownField("later release's field", "spec.traffic", _spec(traffic={"provider": "Auto"})),
+    UnknownField("misspelt field", "spec.replica", spec_with(replica=3)),
+    UnknownField("unknown part", "spec.router", spec_with(router={"provider": "Auto"})),
+    UnknownField("unknown limit", "spec.rollout.maxSurge", spec_with(rollout={"maxSurge": 1})),
     UnknownField("host network", f"{_POD_SPEC}.hostNetwork", _pod(hostNetwork=True)),
     UnknownField("unknown setting", "spec.server.gpus", _server(gpus=2)),
 )

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from e2e.refused_specs import REFUSED, UNKNOWN_FIELDS, RefusedSpec, UnknownField
+from e2e.refused import RefusedSpec, UnknownField
+from e2e.refused_specs import REFUSED, UNKNOWN_FIELDS
 from e2e.story import Cluster, Namespace
 from llm_operator.api.resource import LLMDeployment
 from llm_operator.api.revisioned import revisioned_part

@@ -110,7 +110,7 @@ def test_every_list_map_is_keyed_by_required_fields() -> None:
 
 def test_only_hot_fields_have_defaults() -> None:
     """A default of a revisioned field would restart a fleet when the CRD is upgraded."""
-    defaulted = {path for path, node in NODES.items() if "default" in node}
+    defaulted = {path for path, node in NODES.items() if node.get("default", {}) != {}}
     assert defaulted == {
         ".spec.replicas",
         ".spec.service.type",
@@ -118,10 +118,58 @@ def test_only_hot_fields_have_defaults() -> None:
         ".spec.autoscaling.minReplicas",
         ".spec.monitoring.serviceMonitor.enabled",
         ".spec.rollout.strategy",
+        ".spec.rollout.paused",
+        ".spec.rollout.steps[].minSeconds",
+        ".spec.rollout.maxExtraReplicas",
+        ".spec.rollout.minServingPercent",
+        ".spec.rollout.onFailure",
+        ".spec.rollout.bakeSeconds",
+        ".spec.rollout.inconclusiveSeconds",
         ".spec.rollout.progressDeadlineSeconds",
         ".spec.rollout.revisionHistoryLimit",
+        ".spec.rollout.analysis.intervalSeconds",
+        ".spec.rollout.analysis.minRequests",
+        ".spec.rollout.analysis.maxErrorPercent",
+        ".spec.rollout.analysis.maxTimeToFirstTokenPercent",
+        ".spec.rollout.analysis.maxInterTokenPercent",
+        ".spec.traffic.provider",
     }
     assert not [path for path in defaulted if path.startswith(REVISIONED)]
+
+
+def test_objects_whose_fields_have_defaults_are_by_default_empty() -> None:
+    """The API server fills in the fields of an object only where the object is."""
+    empty = {path for path, node in NODES.items() if node.get("default") == {}}
+    assert empty == {
+        ".spec.service",
+        ".spec.monitoring",
+        ".spec.monitoring.serviceMonitor",
+        ".spec.rollout",
+        ".spec.rollout.analysis",
+        ".spec.traffic",
+    }
+
+
+def with_defaults(schema: Json, value: Json) -> Json:
+    """Fill in defaults as the API server does: what is absent, then inside what is there."""
+    filled = dict(value)
+    for name, node in schema.get("properties", {}).items():
+        if name not in filled and "default" in node:
+            filled[name] = node["default"]
+        if isinstance(filled.get(name), dict):
+            filled[name] = with_defaults(node, filled[name])
+    return filled
+
+
+@pytest.mark.parametrize("rollout", [{}, {"rollout": {}}, {"rollout": {"analysis": {}}}])
+def test_what_is_left_out_of_a_rollout_is_shown_in_the_stored_object(rollout: Json) -> None:
+    """The stored object says what holds, and the operator reads the same without it."""
+    minimal = {"model": {"source": "builtin://simulated"}, **rollout}
+    stored = with_defaults(SCHEMA["properties"]["spec"], minimal)
+    assert stored["rollout"]["strategy"] == "Canary"
+    assert stored["rollout"]["analysis"]["minRequests"] == 50
+    assert stored["traffic"] == {"provider": "Auto"}
+    assert Spec.model_validate(stored) == Spec.model_validate(minimal)
 
 
 def test_replicas_has_its_default() -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from e2e.refused_specs import REFUSED, RefusedSpec
+from e2e.refused import RefusedSpec
+from e2e.refused_specs import REFUSED
 from llm_operator.api import crd
 from llm_operator.api.resource import LLMDeployment, SpecInvalid
 from llm_operator.api.schema import ApiModel

@@ -52,9 +52,13 @@ def _version(name: str) -> dict[str, Any]:
 
 
 def resource_schema() -> dict[str, Any]:
-    """Return the structural schema; metadata is the API server's and is not in it."""
+    """Return the structural schema; metadata is the API server's and is not in it.
+
+    The status has no default: an object that was never looked at has none.
+    """
     schema = LLMDeployment.model_json_schema()
     del schema["properties"]["metadata"]
+    del schema["properties"]["status"]["default"]
     schema["required"] = ["spec"]
     return to_structural(schema)
 

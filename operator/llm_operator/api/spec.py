@@ -15,6 +15,7 @@ from llm_operator.api.autoscaling import REPLICAS_MAX, Autoscaling, MetricType
 from llm_operator.api.model import ServedModel
 from llm_operator.api.pod_template import PodTemplate
 from llm_operator.api.quantity import parse_quantity
+from llm_operator.api.rollout import OnFailure, RolloutSettings, Strategy  # noqa: F401
 from llm_operator.api.schema import (
     Annotations,
     ApiModel,
@@ -27,6 +28,7 @@ from llm_operator.api.schema import (
     matches,
 )
 from llm_operator.api.server import Server
+from llm_operator.api.traffic import Provider, Traffic  # noqa: F401
 
 _COMPUTE: Final = ("cpu", "memory", "ephemeral-storage")
 _Amounts = Annotated[Mapping[str, Quantity], Field(max_length=8)]
@@ -130,42 +132,6 @@ class Monitoring(ApiModel):
     """A ServiceMonitor."""
 
 
-class Strategy(StrEnum):
-    """How the old revision makes way for the new one."""
-
-    CANARY = "Canary"
-    BLUE_GREEN = "BlueGreen"
-    ROLLING = "Rolling"
-    RECREATE = "Recreate"
-
-
-class Provider(StrEnum):
-    """Who splits the traffic between two revisions."""
-
-    AUTO = "Auto"
-    REPLICA_RATIO = "ReplicaRatio"
-    GATEWAY_API = "GatewayAPI"
-
-
-class OnFailure(StrEnum):
-    """What a failed judgement leads to."""
-
-    ROLLBACK = "Rollback"
-    PAUSE = "Pause"
-
-
-class RolloutSettings(ApiModel):
-    """How a change of revision goes; read when the next one starts."""
-
-    strategy: Strategy = Strategy.BLUE_GREEN
-    """BlueGreen: the new revision starts at full size beside the old, then the Service moves;
-    needs twice the accelerators. Recreate: the old revision goes first; nothing serves between."""
-    progress_deadline_seconds: Annotated[int, Field(strict=True, ge=1, le=86400)] = 1800
-    """How long a new revision may take to be ready, in seconds."""
-    revision_history_limit: Annotated[int, Field(strict=True, ge=0, le=100)] = 10
-    """How many revisions that are no longer in use are kept."""
-
-
 def _metric_has_resource(metric: MetricType, name: str) -> Rule:
     given = " || ".join(
         f"(has(self.resources.{part}) && '{name}' in self.resources.{part})"
@@ -213,3 +179,5 @@ class Spec(ApiModel):
     """How metrics are scraped."""
     rollout: Annotated[RolloutSettings, Effect.HOT] = RolloutSettings()
     """How a change of revision goes."""
+    traffic: Annotated[Traffic, Effect.HOT] = Traffic()
+    """How requests are split between two revisions."""

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema
 
 from llm_operator.api.reasons import ConditionType, Phase, Reason
+from llm_operator.api.rollout import Strategy
 from llm_operator.api.schema import ATOMIC, INT32_MAX, WHOLE_MAX, ApiModel, Flag, Time, list_map
-from llm_operator.api.spec import Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -138,9 +138,16 @@ def _beside(inner: Mapping[str, Any], outer: Json) -> Json:
 
 
 def _settle_default(schema: Json) -> None:
-    """Keep only defaults that say something: absent is absent, objects leave it to their fields."""
-    if isinstance(schema.get("default"), list | dict | None):
-        schema.pop("default", None)
+    """Keep only defaults that say something: absent is absent, and an empty list says no more.
+
+    The API server fills in an object's fields only where the object is, so that one whose fields
+    have defaults is itself by default empty.
+    """
+    match schema.get("default"):
+        case dict():
+            schema["default"] = {}
+        case None | list():
+            schema.pop("default", None)
 
 
 def _settle_integer(schema: Json) -> None:

@@ -44,7 +44,7 @@ def test_an_unknown_field_is_ignored_when_read() -> None:
         (None, "spec", ""),
         (SPEC | {"replicas": -1}, "spec.replicas", "0 or more"),
         (SPEC | {"replicas": "3"}, "spec.replicas", ""),
-        (SPEC | {"rollout": {"strategy": "Rolling"}}, "spec.rollout.strategy", "'BlueGreen'"),
+        (SPEC | {"rollout": {"strategy": "Fast"}}, "spec.rollout.strategy", "'BlueGreen'"),
         (SPEC | {"server": {"env": [{"value": "x"}]}}, "spec.server.env[0].name", ""),
         (SPEC | {"server": {"args": ["x"] * 65}}, "spec.server.args", "64 or less long"),
         (

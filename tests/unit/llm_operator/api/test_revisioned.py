@@ -9,14 +9,23 @@ from llm_operator.api.schema import Effect
 from llm_operator.api.spec import Spec
 
 MODEL = {"source": "builtin://tiny"}
-HOT_FIELDS = {"replicas", "service", "autoscaling", "monitoring", "rollout"}
+HOT_FIELDS = {"replicas", "service", "autoscaling", "monitoring", "rollout", "traffic"}
 
 HOT_SPECS = st.fixed_dictionaries(
     {},
     optional={
         "replicas": st.integers(0, 9),
         "service": st.fixed_dictionaries({"port": st.integers(1, 9000)}),
-        "rollout": st.fixed_dictionaries({"strategy": st.sampled_from(["BlueGreen", "Recreate"])}),
+        "rollout": st.fixed_dictionaries(
+            {
+                "strategy": st.sampled_from(["Canary", "BlueGreen", "Rolling", "Recreate"]),
+                "steps": st.sampled_from(
+                    [[{"weightPercent": 1, "pause": {}}], [{"weightPercent": 9, "minSeconds": 0}]]
+                ),
+                "analysis": st.fixed_dictionaries({"minRequests": st.integers(1, 9)}),
+            }
+        ),
+        "traffic": st.fixed_dictionaries({"provider": st.sampled_from(["Auto", "ReplicaRatio"])}),
         "monitoring": st.fixed_dictionaries(
             {"serviceMonitor": st.fixed_dictionaries({"enabled": st.booleans()})}
         ),
@@ -104,8 +113,23 @@ def test_the_hot_part_has_the_schemas_defaults() -> None:
         "service": {"type": "ClusterIP", "port": 80},
         "monitoring": {"serviceMonitor": {"enabled": False}},
         "rollout": {
-            "strategy": "BlueGreen",
+            "strategy": "Canary",
+            "paused": False,
+            "steps": [{"weightPercent": w, "minSeconds": 60} for w in (10, 25, 50, 100)],
+            "maxExtraReplicas": 1,
+            "minServingPercent": 100,
+            "onFailure": "Rollback",
+            "bakeSeconds": 300,
+            "inconclusiveSeconds": 1800,
             "progressDeadlineSeconds": 1800,
             "revisionHistoryLimit": 10,
+            "analysis": {
+                "intervalSeconds": 10,
+                "minRequests": 50,
+                "maxErrorPercent": 5,
+                "maxTimeToFirstTokenPercent": 150,
+                "maxInterTokenPercent": 150,
+            },
         },
+        "traffic": {"provider": "Auto"},
     }

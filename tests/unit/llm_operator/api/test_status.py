@@ -6,8 +6,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from llm_operator.api.reasons import ConditionType, Phase, Reason
+from llm_operator.api.rollout import Strategy
 from llm_operator.api.schema import ApiModel
-from llm_operator.api.spec import Strategy
 from llm_operator.api.status import (
     MESSAGE_LIMIT,
     Condition,
