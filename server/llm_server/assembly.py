@@ -6,16 +6,21 @@ needs them: ``builtin://simulated`` never does.
 
 import hashlib
 import os
+import sys
+import threading
 import time
 from dataclasses import dataclass, replace
 from importlib import metadata
 from typing import TYPE_CHECKING
+
+import structlog
 
 from llm_server import contract, machine
 from llm_server.contract import StartupFailure, StartupPhase
 from llm_server.engine.batch import ModelRunner, RunnerCapacity
 from llm_server.engine.core import Clock, EngineCore, TextRules
 from llm_server.engine.scheduler import Scheduler, SchedulerLimits
+from llm_server.engine.simulated_faults import FaultyRunner, SimulatedFaults
 from llm_server.engine.simulated_runner import SimulatedModel, SimulatedRunner, TimingModel
 from llm_server.models import environment, memory, simulated_tokenizer
 from llm_server.models.failures import StartupError, classify
@@ -29,6 +34,7 @@ if TYPE_CHECKING:
     from llm_server.engine.hf_runner import CacheBudget
     from llm_server.models.loading import LoadedModel, LoadOptions
 
+_LOG = structlog.get_logger()
 _CACHE_SHARE = 0.7
 """Of the memory that is free after the load; the rest is for activations and the tokenizer."""
 
@@ -53,6 +59,8 @@ class Assembled:
     eos_token_ids: frozenset[int]
     max_model_len: int
     fingerprint: str
+    lifetime_seconds: float | None = None
+    """After so long the device is lost; only a simulated one knows when."""
 
 
 def is_simulated(source: ModelSource) -> bool:
@@ -111,11 +119,7 @@ def build_core(assembled: Assembled, settings: ServerSettings, clock: Clock) -> 
 
 
 def _assemble_simulated(settings: ServerSettings, progress: Progress) -> Assembled:
-    progress.enter(StartupPhase.LOADING)
-    progress.expect(_SIMULATED_LOAD_BYTES)
-    for _ in range(_SIMULATED_LOAD_PARTS):
-        time.sleep(settings.simulated_load_seconds / _SIMULATED_LOAD_PARTS)
-        progress.advance(_SIMULATED_LOAD_BYTES // _SIMULATED_LOAD_PARTS)
+    _pretend_to_load(settings, progress)
     progress.enter(StartupPhase.WARMING_UP)
     kv_capacity = settings.simulated_kv_capacity_tokens
     model = SimulatedModel(
@@ -123,6 +127,7 @@ def _assemble_simulated(settings: ServerSettings, progress: Progress) -> Assembl
             prefill_tokens_per_second=settings.simulated_prefill_tokens_per_second,
             step_seconds=settings.simulated_step_milliseconds / 1000,
             step_seconds_per_sequence=settings.simulated_step_milliseconds_per_sequence / 1000,
+            duration_percent=settings.simulated_duration_percent,
         ),
         capacity=RunnerCapacity(
             kv_capacity_tokens=kv_capacity,
@@ -133,7 +138,7 @@ def _assemble_simulated(settings: ServerSettings, progress: Progress) -> Assembl
         eos_token_id=simulated_tokenizer.EOS_TOKEN_ID,
         answer_tokens=settings.simulated_answer_tokens,
     )
-    runner = SimulatedRunner(model)
+    runner = _with_faults(SimulatedRunner(model), settings)
     return Assembled(
         runner=runner,
         tokenizer=SimulatedTokenizer(),
@@ -141,7 +146,34 @@ def _assemble_simulated(settings: ServerSettings, progress: Progress) -> Assembl
         eos_token_ids=frozenset({simulated_tokenizer.EOS_TOKEN_ID}),
         max_model_len=_fitting_length(settings, _SIMULATED_MAX_MODEL_LEN, kv_capacity),
         fingerprint=f"simulated-{version()}",
+        lifetime_seconds=settings.simulated_crash_after_seconds,
     )
+
+
+def _pretend_to_load(settings: ServerSettings, progress: Progress) -> None:
+    """Take the time of a load; it may be asked never to end, or to end the process."""
+    progress.enter(StartupPhase.LOADING)
+    progress.expect(_SIMULATED_LOAD_BYTES)
+    stop_at = settings.simulated_load_stops_at_percent
+    for part in range(_SIMULATED_LOAD_PARTS):
+        if stop_at is not None and part * 100 >= stop_at * _SIMULATED_LOAD_PARTS:
+            threading.Event().wait()
+        time.sleep(settings.simulated_load_seconds / _SIMULATED_LOAD_PARTS)
+        progress.advance(_SIMULATED_LOAD_BYTES // _SIMULATED_LOAD_PARTS)
+    if settings.simulated_load_exit_code is not None:
+        _LOG.error("Exiting, as --simulated-load-exit-code asks")
+        sys.stdout.flush()
+        os._exit(settings.simulated_load_exit_code)
+
+
+def _with_faults(runner: SimulatedRunner, settings: ServerSettings) -> ModelRunner:
+    faults = SimulatedFaults(
+        error_percent=settings.simulated_error_percent,
+        error_after_tokens=settings.simulated_error_after_tokens,
+        crash_after_requests=settings.simulated_crash_after_requests,
+        hang_after_requests=settings.simulated_hang_after_requests,
+    )
+    return runner if faults == SimulatedFaults() else FaultyRunner(runner, faults)
 
 
 def _assemble_loaded(

@@ -58,7 +58,8 @@ def _serve(flags: list[str], environ: Mapping[str, str]) -> int:
 def _run_server(chosen: ServerSettings, source: ModelSource) -> int:
     import uvloop  # noqa: PLC0415  # --help and a wrong setting answer without these
 
-    from llm_server.process import EngineBroke, ServerProcess  # noqa: PLC0415
+    from llm_server.ending import EngineBroke  # noqa: PLC0415
+    from llm_server.process import ServerProcess  # noqa: PLC0415
 
     server = ServerProcess(chosen, source)
     try:

@@ -1,29 +1,36 @@
 """One serving process: ports first, then the model, then requests, then an ordered end.
 
-The order of an end (after SIGTERM) is ``_drain``'s; docs name it "Starting and ending a pod".
+The order of an end is ``ending``'s.
 Called by ``__main__``, which turns the result into an exit code.
 """
 
 import asyncio
 import contextlib
-import os
 import secrets
-import signal
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry
 
-from llm_server import assembly, contract
+from llm_server import assembly
 from llm_server.admission import ServingLimits
 from llm_server.assembly import Assembled
 from llm_server.contract import StartupFailure
+from llm_server.ending import (
+    END_SECONDS,
+    DrainRules,
+    Ending,
+    EngineBroke,
+    break_off,
+    drain,
+    end_on_signals,
+    settle,
+)
+from llm_server.engine.batch import RunnerLost
 from llm_server.engine.loop import EnginePulse, EngineSinks, EngineThread
-from llm_server.errors import FailureKind
 from llm_server.http.app import create_app
 from llm_server.http.endpoints import Edge
 from llm_server.http.gate import GateRules
@@ -45,21 +52,6 @@ from llm_server.settings import ServerSettings
 from llm_server.telemetry import ServerIdentity, Telemetry
 
 _LOG = structlog.get_logger()
-_T = TypeVar("_T")
-
-_END_SECONDS = 5  # for each of: typed errors to go out, connections to close, the engine to stop
-
-
-class EngineBroke(Exception):
-    """The engine gave up; the process is of no use any more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """Why the process ends, and how long it goes on admitting; ``error`` None: it was asked to."""
-
-    accept_seconds: float = 0.0
-    error: BaseException | None = None
 
 
 class ServerProcess:
@@ -85,7 +77,7 @@ class ServerProcess:
         """Serve until asked to end. Raises ``StartupError`` or ``EngineBroke``."""
         self._probes.start()
         ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
-        _end_on_signals(ending)
+        end_on_signals(ending)
         http = self._api_server()
         serving = asyncio.create_task(http.run())
         beating = asyncio.create_task(self._beat())
@@ -111,34 +103,18 @@ class ServerProcess:
         except StartupError as error:
             self._lifecycle.enter(State.FAILED)
             return Ending(error=error)
-        service = self._go_live(assembled, ending)
+        self._go_live(assembled, ending)
         end = await ending
         if end.error is not None:
             self._lifecycle.enter(State.FAILED)
+            await break_off(self._slot)
         else:
-            await self._drain(end.accept_seconds, service, http)
+            seconds = self._settings.effective_drain_seconds
+            rules = DrainRules(seconds, self._engine_is_stalled, self._enter)
+            await drain(rules, end.accept_seconds, self._slot, http)
         return end
 
-    async def _drain(
-        self, accept_seconds: float, service: GenerationService, http: ApiServer
-    ) -> None:
-        """End in order; each step is logged by the state that it enters."""
-        # 1. Go on admitting: proxies learn late that this endpoint is gone. Answers say close.
-        self._enter(State.ACCEPTING)
-        await asyncio.sleep(accept_seconds)
-        # 2. Admit no more; whoever is idle on a connection has had time to leave.
-        self._enter(State.REFUSING)
-        http.close_idle_connections()
-        # 3. Let what was admitted finish.
-        await service.until_empty(self._settings.effective_drain_seconds)
-        # 4. End the rest with a typed error, never with a cut stream.
-        message = "The server is shutting down and the time for draining is over; retry"
-        self._slot.close()
-        service.fail_all(FailureKind.SHUTTING_DOWN, message)
-        await service.until_empty(_END_SECONDS)
-        self._enter(State.STOPPED)
-
-    def _go_live(self, assembled: Assembled, ending: asyncio.Future[Ending]) -> GenerationService:
+    def _go_live(self, assembled: Assembled, ending: asyncio.Future[Ending]) -> None:
         """Start the engine and open the service; the server is ready from here on."""
         settings = self._settings
         loop = asyncio.get_running_loop()
@@ -146,7 +122,7 @@ class ServerProcess:
 
         def give_up(error: BaseException) -> None:
             broke = EngineBroke(f"{type(error).__name__}: {error}")
-            loop.call_soon_threadsafe(_settle, ending, Ending(error=broke))
+            loop.call_soon_threadsafe(settle, ending, Ending(error=broke))
 
         core = assembly.build_core(assembled, settings, time.monotonic)
         sinks = EngineSinks(router.deliver, self._telemetry.observe, give_up)
@@ -171,7 +147,9 @@ class ServerProcess:
         self._slot.fill(service)
         self._enter(State.READY)
         self._telemetry.ready(self._lifecycle.snapshot().seconds)
-        return service
+        if assembled.lifetime_seconds is not None:
+            lost = RunnerLost(f"the device was lost after {assembled.lifetime_seconds:g} s")
+            loop.call_later(assembled.lifetime_seconds, engine.lose, lost)
 
     def _begin_loading(self) -> asyncio.Future[Assembled]:
         """Load in a daemon thread: a load that hangs must not keep the process from ending."""
@@ -184,19 +162,24 @@ class ServerProcess:
             except StartupError as error:
                 loop.call_soon_threadsafe(_settle_error, done, error)
             else:
-                loop.call_soon_threadsafe(_settle, done, loaded)
+                loop.call_soon_threadsafe(settle, done, loaded)
 
         threading.Thread(target=load, name="loading", daemon=True).start()
         return done
 
     def _stop_engine(self) -> None:
-        if self._engine is not None and not self._engine.stop(_END_SECONDS):
+        if self._engine is not None and not self._engine.stop(END_SECONDS):
             _LOG.warning("The engine did not stop in time")
 
     async def _beat(self) -> None:
         while True:
             self._loop_beat_at = time.monotonic()
             await asyncio.sleep(0.5)
+
+    def _engine_is_stalled(self) -> bool:
+        pulse = self._engine.pulse if self._engine is not None else None
+        silence = pulse.silence_seconds(time.monotonic()) if pulse is not None else 0.0
+        return silence > self._settings.stall_seconds
 
     def _vitals(self) -> Vitals:
         pulse: EnginePulse | None = self._engine.pulse if self._engine is not None else None
@@ -246,25 +229,6 @@ class ServerProcess:
             source=str(self._source),
         )
         return server
-
-
-def _end_on_signals(ending: asyncio.Future[Ending]) -> None:
-    """SIGTERM drains as a pod must; Ctrl-C drains without going on to admit, twice it does not."""
-    loop = asyncio.get_running_loop()
-    accept = Ending(accept_seconds=contract.DRAIN_ACCEPT_SECONDS)
-
-    def interrupt() -> None:
-        if ending.done():
-            os._exit(128 + signal.SIGINT)
-        _settle(ending, Ending())
-
-    loop.add_signal_handler(signal.SIGTERM, _settle, ending, accept)
-    loop.add_signal_handler(signal.SIGINT, interrupt)
-
-
-def _settle(future: asyncio.Future[_T], result: _T) -> None:
-    if not future.done():
-        future.set_result(result)
 
 
 def _settle_error(future: asyncio.Future[Assembled], error: StartupError) -> None:

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from llm_server.admission import GenerationParams, Permits, ServingLimits, admit
 from llm_server.engine.core import Clock
-from llm_server.engine.events import Delta, Event, Terminal
+from llm_server.engine.events import Delta, Event, Failed, Terminal, Usage
 from llm_server.engine.loop import EngineThread
 from llm_server.errors import FailureKind, RequestInvalid, Unavailable
 from llm_server.models.tokenizer import ChatMessage, PromptInvalid, Tokenizer
@@ -56,17 +56,28 @@ class ServedModel:
 class Generation:
     """One request inside the engine; iterate it to its terminal event."""
 
-    def __init__(self, request_id: str, cancel: Callable[[str], None]) -> None:
+    def __init__(
+        self, request_id: str, num_prompt_tokens: int, cancel: Callable[[str], None]
+    ) -> None:
         self.request_id = request_id
         self._cancel = cancel
+        self._num_prompt_tokens = num_prompt_tokens
+        self._num_tokens = 0
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._end: Terminal | None = None
 
     def deliver(self, event: Event) -> None:
         """Take an event of the engine."""
-        if not isinstance(event, Delta):
+        if isinstance(event, Delta):
+            self._num_tokens += 1
+        else:
             self._end = event
         self._events.put_nowait(event)
+
+    @property
+    def usage(self) -> Usage:
+        """What has been read and sampled so far."""
+        return Usage(self._num_prompt_tokens, self._num_tokens)
 
     @property
     def end(self) -> Terminal | None:
@@ -98,18 +109,34 @@ class EventRouter:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._generations: dict[str, Generation] = {}
+        self._failure: tuple[FailureKind, str] | None = None
 
     def open(self, generation: Generation) -> None:
         """Route events of this request until its terminal one."""
         self._generations[generation.request_id] = generation
+        if self._failure is not None:
+            self.fail_all(*self._failure)
 
     def deliver(self, events: list[Event]) -> None:
         """Take events in; any thread."""
         self._loop.call_soon_threadsafe(self._dispatch, events)
 
+    def fail_all(self, kind: FailureKind, message: str) -> None:
+        """End every request, later ones too, without the engine; what it says is dropped.
+
+        On the event loop only.
+        """
+        self._failure = kind, message
+        for generation in self._generations.values():
+            generation.deliver(Failed(generation.request_id, kind, message, generation.usage))
+        self._generations.clear()
+
     def _dispatch(self, events: list[Event]) -> None:
         for event in events:
-            self._generations[event.request_id].deliver(event)
+            generation = self._generations.get(event.request_id)
+            if generation is None:
+                continue  # ended by ``fail_all``
+            generation.deliver(event)
             if not isinstance(event, Delta):
                 del self._generations[event.request_id]
 
@@ -162,7 +189,7 @@ class GenerationService:
         with self._permits.hold():
             tokens = await asyncio.to_thread(self._tokenize, prompt)
             request = admit(request_id, tokens, params, self._limits, now=arrived_at)
-            generation = Generation(request_id, self._engine.thread.cancel)
+            generation = Generation(request_id, len(tokens), self._engine.thread.cancel)
             self._engine.router.open(generation)
             self._engine.thread.submit(request)
             try:
@@ -174,8 +201,12 @@ class GenerationService:
                 self._permits.record(self._clock() - arrived_at)
 
     def fail_all(self, kind: FailureKind, message: str) -> None:
-        """End every request inside with a typed error."""
+        """Have the engine end every request inside with a typed error."""
         self._engine.thread.fail_all(kind, message)
+
+    def abandon_all(self, kind: FailureKind, message: str) -> None:
+        """End every request, later ones too, though the engine does not answer."""
+        self._engine.router.fail_all(kind, message)
 
     def _tokenize(self, prompt: Prompt) -> tuple[int, ...]:
         match prompt:

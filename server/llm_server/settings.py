@@ -13,14 +13,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from llm_server import contract
 from llm_server.contract import Device, Dtype, StartupFailure
 from llm_server.models.failures import StartupError
+from llm_server.simulated_settings import SimulatedSettings
 
 CONFIG = "config"
+_SIMULATED = f"builtin://{contract.BUILTIN_SIMULATED}"
 
 # Kubernetes injects such names for a Service called `llm-server` (service links).
 _SERVICE_LINK = re.compile(
@@ -28,32 +30,6 @@ _SERVICE_LINK = re.compile(
 )
 
 Port = Annotated[int, Field(ge=0, le=65535)]
-
-
-class SimulatedSettings(BaseModel):
-    """The timing model behind ``builtin://simulated``; no effect on any other model."""
-
-    simulated_load_seconds: float = Field(
-        default=0.5, ge=0, le=86_400, description="how long the pretended load takes"
-    )
-    simulated_prefill_tokens_per_second: float = Field(
-        default=20_000, gt=0, le=1e9, description="prompt tokens computed per second"
-    )
-    simulated_step_milliseconds: float = Field(
-        default=20, ge=0, le=600_000, description="time of a decode step, whatever the batch"
-    )
-    simulated_step_milliseconds_per_sequence: float = Field(
-        default=0.2, ge=0, le=600_000, description="added to a decode step for each sequence in it"
-    )
-    simulated_kv_capacity_tokens: int = Field(
-        default=262_144, ge=16, le=10**9, description="tokens that the KV cache holds"
-    )
-    simulated_answer_tokens: int = Field(
-        default=128,
-        ge=0,
-        le=10**9,
-        description="an answer ends after so many tokens; 0: only where max_tokens ends it",
-    )
 
 
 class ServerSettings(SimulatedSettings):
@@ -151,9 +127,13 @@ def parse(arguments: list[str], environ: Mapping[str, str]) -> ServerSettings:
     file = _read_file(Path(path)) if path else {}
     variables.pop(CONFIG, None)
     try:
-        return ServerSettings.model_validate({**file, **variables, **flags})
+        chosen = ServerSettings.model_validate({**file, **variables, **flags})
     except ValidationError as error:
         raise _invalid(_explain(error, flags, variables)) from None
+    if chosen.model != _SIMULATED and chosen.faults():
+        names = ", ".join(_origin(name, flags, variables) for name in chosen.faults())
+        raise _invalid(f"{names}: only {_SIMULATED} can be made to fail, got {chosen.model!r}")
+    return chosen
 
 
 class _Parser(argparse.ArgumentParser):
@@ -208,15 +188,16 @@ def _read_file(path: Path) -> dict[str, Any]:
 def _explain(error: ValidationError, flags: dict[str, str], variables: dict[str, str]) -> str:
     parts = []
     for entry in error.errors(include_url=False):
-        name = str(entry["loc"][0])
-        if name in flags:
-            origin = _flag(name)
-        elif name in variables:
-            origin = _variable(name)
-        else:
-            origin = f"--config key {name!r}"
+        origin = _origin(str(entry["loc"][0]), flags, variables)
         parts.append(f"{origin}: {_accepted(entry['type'], entry['msg'])}, got {entry['input']!r}")
     return "; ".join(parts)
+
+
+def _origin(name: str, flags: dict[str, str], variables: dict[str, str]) -> str:
+    """Return what the setting was given by, as the user wrote it."""
+    if name in flags:
+        return _flag(name)
+    return _variable(name) if name in variables else f"--config key {name!r}"
 
 
 def _accepted(kind: str, message: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from llm_server.engine.request import SamplingParams
+from llm_server.errors import FailureKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +57,11 @@ class Sampled:
 
 @dataclass(frozen=True, slots=True)
 class RowFailed:
-    """The row gave no distribution to sample from (its logits are not finite)."""
+    """The row gave no token; by default because its logits are no distribution to sample from."""
 
     request_id: str
+    kind: FailureKind = FailureKind.LOGITS_NOT_FINITE
+    message: str = "The model gave logits that are not finite"
 
 
 RowOutcome: TypeAlias = Sampled | RowFailed
@@ -73,6 +76,10 @@ class RunnerCapacity:
     prefill_tokens_per_second: float
 
 
+class RunnerLost(Exception):
+    """The device is gone: no later step can succeed, so the engine gives up at once."""
+
+
 class ModelRunner(Protocol):
     """Computes batches; used by the engine thread only (``warm_up`` before it starts)."""
 
@@ -81,7 +88,10 @@ class ModelRunner(Protocol):
         ...
 
     def execute(self, batch: Batch) -> Sequence[RowOutcome]:
-        """Compute one step; one outcome for each row that has a draw, in any order."""
+        """Compute one step; one outcome for each row that has a draw, in any order.
+
+        What it raises ends the requests of the batch; ``RunnerLost`` ends the engine.
+        """
         ...
 
     def release(self, request_id: str) -> None:

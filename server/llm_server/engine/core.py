@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from llm_server.engine.batch import Batch, ModelRunner, RowFailed, RowOutcome
+from llm_server.engine.batch import Batch, ModelRunner, RowFailed, RowOutcome, RunnerLost
 from llm_server.engine.events import Cancelled, Delta, Event, Failed, Finished, Usage
 from llm_server.engine.output import Detokenizer, OutputBuilder
 from llm_server.engine.request import GenerationRequest, Sequence
@@ -87,7 +87,7 @@ class EngineCore:
         return self._fail(ids, kind, message)
 
     def step(self) -> StepResult:
-        """Compute one step. Raises ``StepFailed`` when the runner raised."""
+        """Compute one step. Raises ``StepFailed`` when the runner raised, or ``RunnerLost``."""
         began = self._clock()
         events = self._expire(began)
         batch = self._scheduler.schedule(began)
@@ -111,6 +111,8 @@ class EngineCore:
             return []
         try:
             return _complete(batch, self._runner.execute(batch))
+        except RunnerLost:
+            raise
         # Whatever a model raises ends the requests of this batch, never the thread.
         except Exception as error:
             ids = [row.request_id for row in batch.rows]
@@ -126,8 +128,7 @@ class EngineCore:
 
     def _absorb(self, outcome: RowOutcome, now: float, timings: "_Timings") -> list[Event]:
         if isinstance(outcome, RowFailed):
-            message = "The model gave logits that are not finite"
-            return self._fail([outcome.request_id], FailureKind.LOGITS_NOT_FINITE, message)
+            return self._fail([outcome.request_id], outcome.kind, outcome.message)
         sequence = self._scheduler.append(outcome.request_id, outcome.token_id)
         timings.token(sequence, now)
         piece = self._builders[outcome.request_id].accept(outcome.token_id)

@@ -7,9 +7,10 @@ commands, the delivered events and a pulse that the probes read.
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
+from llm_server.engine.batch import RunnerLost
 from llm_server.engine.core import Clock, EngineCore, StepFailed
 from llm_server.engine.events import Event
 from llm_server.engine.request import GenerationRequest
@@ -26,6 +27,10 @@ class EnginePulse:
 
     busy: bool
     progressed_at: float
+
+    def silence_seconds(self, now: float) -> float:
+        """Return how long the engine has had work and got no further; 0 for an idle one."""
+        return now - self.progressed_at if self.busy else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,7 @@ class EngineThread:
         self._sinks = sinks
         self._clock = clock
         self._commands: deque[Callable[[], list[Event]]] = deque()
+        self._num_arriving = 0
         self._wake = threading.Condition()
         self._stopping = False
         self._failures = 0
@@ -60,8 +66,13 @@ class EngineThread:
         return self._pulse
 
     def gauges(self) -> EngineGauges:
-        """Return the engine's present state; any thread may ask."""
-        return self._core.gauges()
+        """Return the engine's present state; any thread may ask.
+
+        Requests that wait for the engine to take them in wait too: an engine that hangs has a queue
+        that grows.
+        """
+        gauges = self._core.gauges()
+        return replace(gauges, num_waiting=gauges.num_waiting + self._num_arriving)
 
     def start(self) -> None:
         """Begin to step."""
@@ -69,6 +80,8 @@ class EngineThread:
 
     def submit(self, request: GenerationRequest) -> None:
         """Queue a request; its events go to the sink, the last one is terminal."""
+        with self._wake:
+            self._num_arriving += 1
         self._send(partial(self._add, request))
 
     def cancel(self, request_id: str) -> None:
@@ -78,6 +91,10 @@ class EngineThread:
     def fail_all(self, kind: FailureKind, message: str) -> None:
         """End every request that was submitted so far."""
         self._send(partial(self._core.fail_all, kind, message))
+
+    def lose(self, error: RunnerLost) -> None:
+        """Give up after the current step, as if the runner had raised ``error`` in the next."""
+        self._send(partial(_raise, error))
 
     def stop(self, timeout_seconds: float) -> bool:
         """Stop after the current step; return whether the thread ended in time."""
@@ -89,6 +106,8 @@ class EngineThread:
 
     def _add(self, request: GenerationRequest) -> list[Event]:
         self._core.add(request)
+        with self._wake:
+            self._num_arriving -= 1
         return []
 
     def _send(self, command: Callable[[], list[Event]]) -> None:
@@ -141,3 +160,7 @@ class EngineThread:
         self._failures = 0
         self._sinks.observe(result.stats)
         return result.events
+
+
+def _raise(error: RunnerLost) -> list[Event]:
+    raise error

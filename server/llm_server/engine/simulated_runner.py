@@ -19,11 +19,12 @@ from llm_server.engine.batch import Batch, BatchRow, RunnerCapacity, Sampled
 
 @dataclass(frozen=True, slots=True)
 class TimingModel:
-    """The figures of the simulated machine."""
+    """The figures of the simulated machine; every step takes ``duration_percent`` of them."""
 
     prefill_tokens_per_second: float
     step_seconds: float
     step_seconds_per_sequence: float
+    duration_percent: int = 100
 
     def seconds(self, batch: Batch) -> float:
         """Return how long the step takes."""
@@ -32,7 +33,7 @@ class TimingModel:
         seconds = num_prefill / self.prefill_tokens_per_second
         if num_decodes:
             seconds += self.step_seconds + num_decodes * self.step_seconds_per_sequence
-        return seconds
+        return seconds * self.duration_percent / 100
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,8 +76,9 @@ def liveness(state: State, vitals: Vitals, stall_seconds: float) -> Verdict:
         reason = f"the event loop has not run for {loop_silence:.0f} s"
         return Verdict(ok=False, body={"reason": reason})
     pulse = vitals.pulse
-    if pulse is not None and pulse.busy and vitals.now - pulse.progressed_at > stall_seconds:
-        reason = f"the engine has work and no step for {vitals.now - pulse.progressed_at:.0f} s"
+    engine_silence = pulse.silence_seconds(vitals.now) if pulse is not None else 0.0
+    if engine_silence > stall_seconds:
+        reason = f"the engine has work and no step for {engine_silence:.0f} s"
         return Verdict(ok=False, body={"reason": reason})
     doing = "loading" if pulse is None else "computing" if pulse.busy else "idle"
     return Verdict(ok=True, body={"doing": doing})

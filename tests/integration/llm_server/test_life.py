@@ -1,42 +1,14 @@
 import socket
-import threading
 import time
-from typing import Any
 
 import httpx
 
 from llm_server import contract
 from tests.integration.llm_server.conftest import Serve
-from tests.server_process import RunningServer, stream_events
+from tests.integration.llm_server.streams import StreamInBackground
+from tests.server_process import RunningServer
 
 SLOW = ("--simulated-step-milliseconds", "100", "--simulated-answer-tokens", "0")
-
-
-class StreamInBackground:
-    """A stream that is read by a thread; ``events`` is complete after ``join``."""
-
-    def __init__(self, server: RunningServer, max_tokens: int) -> None:
-        self.events: list[Any] = []
-        self.started = threading.Event()
-        self._server = server
-        self._max_tokens = max_tokens
-        self._thread = threading.Thread(target=self._read)
-        self._thread.start()
-        self.started.wait(60)
-
-    def join(self) -> None:
-        """Wait for the end of the stream."""
-        self._thread.join()
-
-    def _read(self) -> None:
-        fields = {"model": "m", "prompt": "x", "max_tokens": self._max_tokens, "stream": True}
-        with (
-            self._server.client() as client,
-            client.stream("POST", "/v1/completions", json=fields) as response,
-        ):
-            for event in stream_events(response):
-                self.events.append(event)
-                self.started.set()
 
 
 def ask(server: RunningServer) -> httpx.Response:

@@ -6,6 +6,7 @@ import pytest
 from llm_server.contract import Dtype, Setting, StartupFailure
 from llm_server.models.failures import StartupError
 from llm_server.settings import ServerSettings, parse
+from llm_server.simulated_settings import FaultSettings
 
 
 def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path: Path) -> None:
@@ -65,6 +66,27 @@ def test_a_wrong_setting_stops_the_start_and_is_named(
     assert failure.value.reason is StartupFailure.INVALID_SETTINGS
     assert named in failure.value.message
     assert accepted in failure.value.message
+
+
+@pytest.mark.parametrize("name", FaultSettings.model_fields)
+def test_only_the_simulated_model_can_be_made_to_fail(name: str) -> None:
+    """A fault that another model is asked for stops the start and is named as it was given."""
+    value = "3" if name != "simulated_duration_percent" else "300"
+    flag, variable = "--" + name.replace("_", "-"), "LLM_SERVER_" + name.upper()
+    simulated, tiny = ["--model", "builtin://simulated"], ["--model", "builtin://tiny"]
+
+    assert list(parse([*simulated, flag, value], {}).faults()) == [name]
+    with pytest.raises(StartupError, match=f"^{flag}: only builtin://simulated"):
+        parse([*tiny, flag, value], {})
+    with pytest.raises(StartupError, match=f"^{variable}: only builtin://simulated"):
+        parse(tiny, {variable: value})
+
+
+def test_the_timing_of_the_simulation_is_no_fault() -> None:
+    """Its other settings may stay when the model changes."""
+    flags = ["--model", "builtin://tiny", "--simulated-step-milliseconds", "60"]
+
+    assert parse(flags, {}).simulated_step_milliseconds == 60
 
 
 def test_a_wrong_key_in_the_file_is_named(tmp_path: Path) -> None:

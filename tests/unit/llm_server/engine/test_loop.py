@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from llm_server.engine.batch import ModelRunner
+from llm_server.engine.batch import ModelRunner, RunnerLost
 from llm_server.engine.events import Cancelled, Delta, Event, Failed, Finished
 from llm_server.engine.loop import MAX_CONSECUTIVE_FAILURES, EngineSinks, EngineThread
+from llm_server.engine.simulated_faults import FaultyRunner, SimulatedFaults
 from llm_server.engine.stats import StepStats
 from llm_server.errors import FailureKind
 from tests.server_builders import (
@@ -136,6 +137,57 @@ def test_an_engine_that_fails_again_and_again_gives_up(engines: list[Engine]) ->
     with engine.heard.changed:
         assert engine.heard.changed.wait_for(lambda: engine.heard.fatal, timeout=30)
     assert len(engine.heard.fatal) == 1
+
+
+def test_a_lost_device_ends_every_request_and_the_engine_at_once(engines: list[Engine]) -> None:
+    """RunnerLost is not tried again: all requests end with a retryable error, and it is told."""
+    faults = SimulatedFaults(crash_after_requests=1)
+    engine = start(engines, FaultyRunner(a_simulated_runner(), faults))
+    engine.thread.submit(a_request("long", max_tokens=10**9))
+    engine.thread.submit(a_request("last"))
+
+    for name in ("long", "last"):
+        end = engine.heard.wait_for_end_of(name)
+        assert isinstance(end, Failed)
+        assert end.kind is FailureKind.ENGINE_FAULT
+    with engine.heard.changed:
+        assert engine.heard.changed.wait_for(lambda: engine.heard.fatal, timeout=30)
+    assert isinstance(engine.heard.fatal[0], RunnerLost)
+
+
+def test_an_idle_engine_can_be_lost(engines: list[Engine]) -> None:
+    """A device may go while nothing is computed; the process is told."""
+    engine = start(engines, a_simulated_runner())
+
+    engine.thread.lose(RunnerLost("gone"))
+
+    with engine.heard.changed:
+        assert engine.heard.changed.wait_for(lambda: engine.heard.fatal, timeout=30)
+
+
+def test_requests_wait_in_the_gauges_while_a_step_hangs(engines: list[Engine]) -> None:
+    """What a hanging engine has not taken in is in its queue for everyone who looks."""
+    hanging, go_on = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        hanging.set()
+        go_on.wait(30)
+
+    faults = SimulatedFaults(hang_after_requests=0)
+    engine = start(engines, FaultyRunner(a_simulated_runner(), faults, hang))
+    engine.thread.submit(a_request("a"))
+    assert hanging.wait(30)
+
+    engine.thread.submit(a_request("b"))
+    engine.thread.submit(a_request("c"))
+
+    gauges = engine.thread.gauges()
+    assert (gauges.num_running, gauges.num_waiting) == (1, 2)
+    assert engine.thread.pulse.busy
+    go_on.set()
+    for name in ("a", "b", "c"):
+        assert isinstance(engine.heard.wait_for_end_of(name), Finished)
+    assert engine.thread.gauges().num_waiting == 0
 
 
 def test_the_pulse_tells_idle_from_busy(engines: list[Engine]) -> None:

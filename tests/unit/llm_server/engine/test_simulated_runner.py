@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 
 from llm_server.engine.batch import Batch, BatchRow, Draw
 from llm_server.engine.request import SamplingParams
@@ -30,6 +31,14 @@ def test_a_step_without_decodes_takes_prefill_time_only() -> None:
     prompt = BatchRow("p", start=0, token_ids=(1,) * 100, draw=DRAW)
 
     assert abs(TIMING.seconds(Batch((prompt,))) - 0.1) < 1e-9
+
+
+def test_a_slowed_step_takes_its_percentage() -> None:
+    """At 300 percent prefill and decode take three times their time."""
+    slowed = replace(TIMING, duration_percent=300)
+    batch = Batch((BatchRow("p", start=0, token_ids=(1,) * 100, draw=None), a_decode("a")))
+
+    assert abs(slowed.seconds(batch) - 3 * TIMING.seconds(batch)) < 1e-9
 
 
 def test_the_simulated_server_imports_no_torch() -> None:
