@@ -23,7 +23,8 @@ _Generation = Annotated[int, Field(strict=True, ge=0, le=WHOLE_MAX)]
 _Word = WithJsonSchema({"type": "string", "maxLength": 64, "pattern": "^[A-Za-z]*$"})
 """Closed lists of the operator are open in the schema: an older CRD must take a newer status."""
 
-_Hash = Annotated[str, Field(pattern=r"^[bcdfghjklmnpqrstvwxz2456789]{8}$", max_length=8)]
+HASH_PATTERN: Final = "[bcdfghjklmnpqrstvwxz2456789]{8}"
+_Hash = Annotated[str, Field(pattern=f"^{HASH_PATTERN}$", max_length=8)]
 
 MESSAGE_LIMIT: Final = 360
 """Characters of a message; with this, a status stays below 8 KiB."""
