@@ -1,6 +1,6 @@
 """How a serving process ends: what asks for it, and the order in which it goes.
 
-Docs name the order "The end of a pod" (docs/server.md). Called by ``process`` only.
+The order is described in docs/server.md, "The end of a pod". Called by ``process`` only.
 """
 
 import asyncio

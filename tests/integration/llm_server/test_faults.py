@@ -1,6 +1,8 @@
 import time
 
 import httpx
+import openai
+import pytest
 
 from llm_server import contract
 from tests.integration.llm_server.conftest import Serve
@@ -59,6 +61,21 @@ def test_errors_come_as_a_response_or_inside_the_stream(serve: Serve) -> None:
     assert stream.events[-1]["error"]["code"] == "engine_fault"
     assert stream.events[-1]["error"]["retryable"] is True
     early.until('llm_requests_terminated_total{outcome="failed"}', 1)
+
+
+def test_the_official_client_learns_that_it_may_retry(serve: Serve) -> None:
+    """An error event inside a stream arrives there as an APIError with its code and retryable."""
+    server = serve("--simulated-error-percent", "100", "--simulated-error-after-tokens", "3")
+
+    with (
+        openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as client,
+        pytest.raises(openai.APIError) as failure,
+    ):
+        list(client.completions.create(model="m", prompt="x", max_tokens=8, stream=True))
+
+    assert failure.value.code == "engine_fault"
+    assert isinstance(failure.value.body, dict)
+    assert failure.value.body["retryable"] is True
 
 
 def test_a_lost_device_ends_streams_with_a_typed_error(serve: Serve) -> None:
