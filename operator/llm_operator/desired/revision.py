@@ -53,7 +53,7 @@ class Record:
         """Read what an object carries; a verdict that is not known counts as none."""
         verdict = annotations.get(VERDICT_ANNOTATION, "")
         return cls(
-            RevisionVerdict(verdict) if verdict in RevisionVerdict else None,
+            next((known for known in RevisionVerdict if known == verdict), None),
             annotations.get(REASON_ANNOTATION, ""),
             annotations.get(STARTED_ANNOTATION, ""),
             annotations.get(ENDED_ANNOTATION, ""),
