@@ -1,0 +1,1 @@
+"""One module per verb: gather, decide with the pure modules, print or write."""
