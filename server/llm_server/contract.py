@@ -40,6 +40,9 @@ TEMP_PATH: Final = "/tmp"  # noqa: S108  # the one writable path beside the cach
 BUILTIN_MODELS_PATH: Final = "/opt/llm-server/models"
 """Where the image keeps the models of ``builtin://``."""
 
+REVISION_HEADER: Final = "x-llm-revision"
+"""On a request to a Gateway: the revision that shall answer. On an answer: the one that did."""
+
 RUN_AS_ID: Final = 10001
 """Numeric user and group of both images (api.md, Pods)."""
 

@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 from prometheus_client import CollectorRegistry
 
-from llm_server import assembly
+from llm_server import assembly, contract
 from llm_server.admission import ServingLimits
 from llm_server.assembly import Assembled
 from llm_server.contract import StartupFailure
@@ -210,7 +210,9 @@ class ServerProcess:
     def _api_server(self) -> ApiServer:
         keys_dir = self._settings.api_keys_dir
         keys = KeyRing(keys_dir, time.monotonic) if keys_dir is not None else None
-        rules = GateRules(self._lifecycle, self._telemetry, keys, time.monotonic)
+        revision = self._settings.revision
+        headers = ((contract.REVISION_HEADER.encode(), revision.encode()),) if revision else ()
+        rules = GateRules(self._lifecycle, self._telemetry, keys, time.monotonic, headers)
         edge = Edge(
             slot=self._slot,
             max_body_bytes=self._settings.max_body_bytes,

@@ -49,7 +49,10 @@ class ServerSettings(SimulatedSettings):
         description="the `model` that requests name; absent: taken from the source",
     )
     revision: str | None = Field(
-        default=None, max_length=63, description="revision hash of the deployment, for metrics"
+        default=None,
+        max_length=63,
+        pattern=r"^[A-Za-z0-9._-]+$",
+        description="revision hash of the deployment, for metrics and answers",
     )
     dtype: Dtype = Field(default=Dtype.AUTO, description="weight format")
     device: Device = Field(default=Device.AUTO, description="where the model runs")

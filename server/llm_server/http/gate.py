@@ -28,12 +28,16 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/-]{1,128}")
 
 @dataclass(frozen=True, slots=True)
 class GateRules:
-    """What the gate decides by; ``keys`` None leaves /v1 open."""
+    """What the gate decides by; ``keys`` None leaves /v1 open.
+
+    ``headers`` go with every answer.
+    """
 
     lifecycle: Lifecycle
     telemetry: Telemetry
     keys: KeyRing | None
     clock: Callable[[], float]
+    headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
 class Gate:
@@ -95,7 +99,8 @@ class Gate:
         async def stamped(message: Message) -> None:
             if message["type"] == "http.response.start":
                 request.status = message["status"]
-                headers = [*message["headers"], (b"x-request-id", request.request_id.encode())]
+                own = (b"x-request-id", request.request_id.encode()), *self._rules.headers
+                headers = [*message["headers"], *own]
                 if self._rules.lifecycle.is_closing:
                     headers.append((b"connection", b"close"))
                 message = {**message, "headers": headers}

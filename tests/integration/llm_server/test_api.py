@@ -149,6 +149,16 @@ def test_a_request_keeps_its_id(simulated: RunningServer) -> None:
     assert len(replaced.headers["x-request-id"]) == 32
 
 
+def test_every_answer_names_its_revision(serve: Serve) -> None:
+    """A client sees which revision answered, refusals included; without one nothing is said."""
+    server, unnamed = serve("--revision", "bcdfghjk"), serve()
+
+    answered = [complete(server, max_tokens=1), complete(server, max_tokens=0)]
+    assert [answer.status_code for answer in answered] == [200, 400]
+    assert [answer.headers["x-llm-revision"] for answer in answered] == ["bcdfghjk"] * 2
+    assert "x-llm-revision" not in complete(unnamed, max_tokens=1).headers
+
+
 def test_a_large_body_is_refused(serve: Serve) -> None:
     """A body beyond the bound is refused, announced or not."""
     server = serve("--max-body-bytes", "2048")
