@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from llm_operator.api.status import HASH_PATTERN, shorten
+from llm_operator.api.schema import HASH_PATTERN
+from llm_operator.api.status import shorten
 
 NONCE_PATTERN: Final = r"[A-Za-z0-9][-A-Za-z0-9._]{0,35}"
 """What tells two commands apart: short, as the status remembers it. A UUID fits."""

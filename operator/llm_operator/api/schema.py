@@ -201,6 +201,10 @@ ObjectName = Annotated[
 ]
 """Name of a Kubernetes object (DNS subdomain)."""
 
+HASH_PATTERN: Final = "[bcdfghjklmnpqrstvwxz2456789]{8}"
+Hash = Annotated[str, Field(pattern=f"^{HASH_PATTERN}$", max_length=8)]
+"""The hash of a revision."""
+
 DnsLabel = Annotated[str, Field(min_length=1, max_length=63, pattern=f"^{_DNS_LABEL}$")]
 LabelKey = Annotated[str, Field(min_length=1, max_length=317, pattern=f"^{_KEY}$")]
 LabelValue = Annotated[str, Field(max_length=63, pattern=_LABEL_PATTERN)]

@@ -13,7 +13,16 @@ from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema
 
 from llm_operator.api.reasons import ConditionType, Phase, Reason
 from llm_operator.api.rollout import Strategy
-from llm_operator.api.schema import ATOMIC, INT32_MAX, WHOLE_MAX, ApiModel, Flag, Time, list_map
+from llm_operator.api.schema import (
+    ATOMIC,
+    INT32_MAX,
+    WHOLE_MAX,
+    ApiModel,
+    Flag,
+    Hash,
+    Time,
+    list_map,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,9 +31,6 @@ _Count = Annotated[int, Field(strict=True, ge=0, le=INT32_MAX)]
 _Generation = Annotated[int, Field(strict=True, ge=0, le=WHOLE_MAX)]
 _Word = WithJsonSchema({"type": "string", "maxLength": 64, "pattern": "^[A-Za-z]*$"})
 """Closed lists of the operator are open in the schema: an older CRD must take a newer status."""
-
-HASH_PATTERN: Final = "[bcdfghjklmnpqrstvwxz2456789]{8}"
-_Hash = Annotated[str, Field(pattern=f"^{HASH_PATTERN}$", max_length=8)]
 
 MESSAGE_LIMIT: Final = 360
 """Characters of a message; with this, a status stays below 8 KiB."""
@@ -121,7 +127,7 @@ class RolloutStatus(ApiModel):
 
     phase: Annotated[RolloutPhase, _Word] | None = None
     """Where the change is. Absent: none is under way."""
-    target: _Hash | None = None
+    target: Hash | None = None
     """Hash of the revision that was started last."""
     strategy: Annotated[Strategy, _Word] | None = None
     """The strategy that the change began with."""
@@ -131,7 +137,7 @@ class RolloutStatus(ApiModel):
     """When its pods must be ready."""
     moved_at: Time | None = None
     """When the endpoints of the Service were first all of the target."""
-    rejected: Annotated[tuple[_Hash, ...], Field(max_length=5), ATOMIC] = ()
+    rejected: Annotated[tuple[Hash, ...], Field(max_length=5), ATOMIC] = ()
     """Hashes that were not ready in time, newest last."""
 
 
@@ -156,7 +162,7 @@ class Status(ApiModel):
     """Label selector of the pods that take traffic, for the autoscaler."""
     endpoint: Annotated[str, Field(max_length=512)] | None = None
     """URL of the API inside the cluster."""
-    stable_revision: _Hash | None = None
+    stable_revision: Hash | None = None
     """Hash of the revision that the Service sends to."""
     model: ModelStatus | None = None
     """The model that the stable revision serves."""

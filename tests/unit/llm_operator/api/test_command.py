@@ -9,7 +9,7 @@ from llm_operator.api.command import (
     CommandVerb,
     parse_command,
 )
-from llm_operator.api.status import HASH_PATTERN
+from llm_operator.api.schema import HASH_PATTERN
 
 COMMANDS = st.builds(
     Command,
