@@ -18,7 +18,12 @@ from llm_operator.cluster.errors import Conflict, FieldConflict, Invalid, NotFou
 from llm_operator.cluster.transport import Request, Transport
 from llm_operator.cluster.trimming import trim
 from llm_operator.desired.identity import Identity
-from llm_operator.desired.objects import HotSpec, render_deployment, render_objects
+from llm_operator.desired.objects import (
+    HotSpec,
+    render_deployment,
+    render_objects,
+    render_service,
+)
 from llm_operator.desired.revision import make_revision, render_controller_revision, renumber
 from llm_operator.drift import drifted
 from llm_operator.kinds import ResourceKind
@@ -134,7 +139,8 @@ async def rendered(client: ClusterClient, namespace: Namespace) -> dict[Resource
     made = [
         render_deployment(identity, revision, 0),
         render_controller_revision(identity, revision),
-        *render_objects(identity, hot, revision.hash, 2),
+        render_service(identity, service, identity.name, identity.selector(revision.hash)),
+        *render_objects(identity, hot, [revision.hash], 2),
     ]
     for manifest in made:  # the owner is no LLMDeployment, so that nobody looks after these
         reference = manifest["metadata"]["ownerReferences"][0]

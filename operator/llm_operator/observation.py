@@ -1,6 +1,6 @@
-"""Everything one reconcile pass looks at, taken from the cache in one go; frozen and pure.
+"""Everything one reconcile pass looks at, gathered before it begins; frozen and pure.
 
-Nothing downstream reads the cluster. Objects are the plain JSON of the API server and are never
+Nothing downstream reads the cluster or a pod. Objects are the plain JSON of the API server and are never
 changed in place.
 """
 
@@ -13,6 +13,7 @@ from typing import Any
 from llm_operator import diagnosis, kinds
 from llm_operator.api.reasons import Reason
 from llm_operator.desired.identity import Identity
+from llm_operator.judgement.evidence import Evidence as Readings
 from llm_operator.rollout.state import World
 
 Object = Mapping[str, Any]
@@ -39,6 +40,8 @@ class Environment:
     renderer: int
     optional_kinds: frozenset[kinds.ResourceKind] = frozenset()
     """Those of ``kinds.OPTIONAL_KINDS`` that the cluster has."""
+    unlimited_gateways: frozenset[tuple[str, str]] = frozenset()
+    """Gateways, by namespace and name, that let a route lift its time limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,10 @@ class Observation:
     pods: tuple[Object, ...]
     endpoint_slices: tuple[Object, ...]
     refusals: tuple[Refusal, ...] = ()
+    evidence: diagnosis.Evidence = diagnosis.NOTHING
+    """What was asked beyond the watched objects, because pods do not get ready."""
+    readings: Readings | None = None
+    """The pods' counters, while a rollout is judged."""
 
     @property
     def identity(self) -> Identity:
@@ -72,36 +79,21 @@ class Observation:
         return next((r for r in self.refusals if (r.kind, r.name) == (kind, name)), None)
 
 
-def observe_world(observation: Observation) -> World:
-    """Count pods, Deployment sizes and endpoints by revision hash."""
+def count_pods(observation: Observation) -> World:
+    """Count pods and Deployment sizes by revision hash; causes and traffic are not looked at."""
     counted = [pod for pod in observation.pods if not diagnosis.is_finished(pod)]
-    serving = [pod for pod in counted if not diagnosis.is_terminating(pod)]
+    staying = [pod for pod in counted if not diagnosis.is_terminating(pod)]
     return World(
-        ready=Counter(revision_of(pod) for pod in serving if diagnosis.is_ready(pod)),
+        ready=Counter(revision_of(pod) for pod in staying if diagnosis.is_ready(pod)),
         existing=Counter(revision_of(pod) for pod in counted),
         replicas={
             revision_of(deployment): int(deployment.get("spec", {}).get("replicas", 1))
             for deployment in observation.owned(kinds.DEPLOYMENT)
         },
-        endpoints=_endpoint_revisions(observation),
+        starting=Counter(revision_of(pod) for pod in staying if not diagnosis.is_ready(pod)),
     )
 
 
 def revision_of(obj: Object) -> str:
     """Return the revision hash that an object is labelled with, or the empty string."""
     return str(obj.get("metadata", {}).get("labels", {}).get(kinds.REVISION_LABEL, ""))
-
-
-def _endpoint_revisions(observation: Observation) -> frozenset[str]:
-    """Return the hashes behind the ready endpoints; an unknown pod counts as the empty hash."""
-    revisions = {pod["metadata"]["name"]: revision_of(pod) for pod in observation.pods}
-    endpoints = [
-        endpoint
-        for endpoint_slice in observation.endpoint_slices
-        for endpoint in endpoint_slice.get("endpoints") or ()
-    ]
-    return frozenset(
-        revisions.get(endpoint.get("targetRef", {}).get("name", ""), "")
-        for endpoint in endpoints
-        if endpoint.get("conditions", {}).get("ready", True)
-    )

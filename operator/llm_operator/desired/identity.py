@@ -1,6 +1,6 @@
 """Names, labels, selectors and the owner reference of everything that belongs to one resource."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -8,6 +8,8 @@ from llm_operator import kinds
 
 COMPONENT: Final = "server"
 APPLICATION: Final = "llm-server"
+CANARY_SUFFIX: Final = "-canary"
+"""No LLMDeployment may have a name that ends so: its Service would be another one's canary."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,11 @@ class Identity:
     def child_name(self, revision_hash: str) -> str:
         """Name of a revision's ControllerRevision and Deployment; at most 46 characters."""
         return f"{self.name}-{revision_hash}"
+
+    @property
+    def canary_name(self) -> str:
+        """Name of the canary's own Service; at most 44 characters, and no resource has it."""
+        return f"{self.name}{CANARY_SUFFIX}"
 
     def labels(self, revision_hash: str | None = None) -> dict[str, str]:
         """Labels of an object, with the revision's hash where it belongs to one."""
@@ -36,7 +43,11 @@ class Identity:
         """What selects the pods of one revision: fixed identity labels plus the hash."""
         return {kinds.INSTANCE_LABEL: self.name, kinds.REVISION_LABEL: revision_hash}
 
-    def serving_selector(self, revision_hash: str) -> str:
+    def open_selector(self) -> dict[str, str]:
+        """What selects the pods of every revision."""
+        return {kinds.INSTANCE_LABEL: self.name, kinds.COMPONENT_LABEL: COMPONENT}
+
+    def serving_selector(self, hashes: Iterable[str]) -> str:
         """``status.selector``: the pods of the hashes that take traffic, and no others.
 
         An instance-wide selector would count loading pods as idle and stop an autoscaler for
@@ -44,7 +55,7 @@ class Identity:
         """
         return (
             f"{kinds.INSTANCE_LABEL}={self.name},{kinds.COMPONENT_LABEL}={COMPONENT},"
-            f"{kinds.REVISION_LABEL} in ({revision_hash})"
+            f"{kinds.REVISION_LABEL} in ({','.join(sorted(hashes))})"
         )
 
     def manifest(

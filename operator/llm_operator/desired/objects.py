@@ -1,7 +1,7 @@
 """Everything that should exist for a resource besides its revisions; pure and deterministic."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -26,17 +26,22 @@ class HotSpec:
     autoscaling: Mapping[str, Any] | None
     service_monitor: Mapping[str, Any] | None
     """Labels and the like of the ServiceMonitor; None when it is not asked for."""
+    gateway: Mapping[str, Any] | None = None
+    """parentRefs and hostnames of the HTTPRoute; None when it is not asked for."""
 
 
 def render_objects(
-    identity: Identity, hot: HotSpec, selected: str, total: int
+    identity: Identity, hot: HotSpec, hashes: Iterable[str], total: int
 ) -> tuple[dict[str, Any], ...]:
-    """Render all objects but revisions and Deployments; ``selected`` is the serving hash."""
-    objects = [render_service_account(identity), render_service(identity, hot.service, selected)]
+    """Render all objects but revisions, Deployments and what carries traffic.
+
+    ``hashes`` are the revisions that take traffic.
+    """
+    objects = [render_service_account(identity)]
     if hot.autoscaling is not None:
         objects.append(render_autoscaler(identity, hot.autoscaling))
     if total >= 2:
-        objects.append(render_disruption_budget(identity, selected))
+        objects.append(render_disruption_budget(identity, hashes))
     if hot.service_monitor is not None:
         objects.append(render_service_monitor(identity, hot.service_monitor))
     return tuple(objects)
@@ -68,14 +73,16 @@ def render_service_account(identity: Identity) -> dict[str, Any]:
     )
 
 
-def render_service(identity: Identity, service: Mapping[str, Any], selected: str) -> dict[str, Any]:
-    """Render the stable address; moving traffic is changing its selector."""
+def render_service(
+    identity: Identity, service: Mapping[str, Any], name: str, selector: Mapping[str, str]
+) -> dict[str, Any]:
+    """Render a Service with the settings ``service``; moving traffic is changing its selector."""
     manifest = identity.manifest(
         kinds.SERVICE,
-        identity.name,
+        name,
         spec={
             "type": service["type"],
-            "selector": identity.selector(selected),
+            "selector": dict(selector),
             "ports": [
                 {
                     "name": HTTP_PORT_NAME,
@@ -117,15 +124,19 @@ def _metric(metric: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "Resource", "resource": resource}
 
 
-def render_disruption_budget(identity: Identity, selected: str) -> dict[str, Any]:
+def render_disruption_budget(identity: Identity, hashes: Iterable[str]) -> dict[str, Any]:
     """Render the PDB over the pods that take traffic; loading pods neither count nor block."""
+    taking = {"key": kinds.REVISION_LABEL, "operator": "In", "values": sorted(hashes)}
     return identity.manifest(
         kinds.DISRUPTION_BUDGET,
         identity.name,
         spec={
             "maxUnavailable": 1,
             "unhealthyPodEvictionPolicy": "AlwaysAllow",
-            "selector": {"matchLabels": identity.selector(selected)},
+            "selector": {
+                "matchLabels": identity.open_selector(),
+                "matchExpressions": [taking],
+            },
         },
     )
 
