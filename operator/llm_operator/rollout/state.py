@@ -157,6 +157,8 @@ class Rollout:
     step_started_at: datetime | None = None
     applied_at: datetime | None = None
     """When the share that is asked was first seen applied."""
+    unapplied_since: datetime | None = None
+    """Since when the share that is asked is not, or no longer, applied."""
     window_started_at: datetime | None = None
     """Since when the step is judged: sizes reached, share applied, proxies have learnt it."""
     clock_started_at: datetime | None = None
@@ -164,7 +166,9 @@ class Rollout:
     elapsed_seconds: int | None = None
     """While paused: how far that clock was."""
     return_to: RolloutPhase | None = None
-    """While paused or holding: where to go on."""
+    """While holding: where to go on."""
+    paused_by: Reason | None = None
+    """While paused, or holding on the way back to a pause: who paused."""
     pause_until: datetime | None = None
     """While paused for a time: its end."""
     pause_done: bool = False
