@@ -5,7 +5,7 @@ from typing import Final
 import typer
 
 from kubectl_llm.session import on_cluster
-from kubectl_llm.verbs import commands, diff, explain, history, undo
+from kubectl_llm.verbs import commands, diff, explain, get, history, status, undo
 
 COMMAND: Final = "kubectl llm"
 
@@ -19,6 +19,8 @@ def make_app() -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
+    app.command("get")(on_cluster(get.get))
+    app.command("status")(on_cluster(status.status))
     for verb in commands.DESCRIPTIONS:
         app.command(verb.value)(on_cluster(commands.command_verb(verb)))
     app.command("undo")(on_cluster(undo.undo))

@@ -67,12 +67,16 @@ class UserClient:
 
     async def belongings(self, namespace: str, name: str) -> Belongings:
         """Return the revisions, Deployments and pods that carry the resource's labels."""
-        selector = f"{kinds.INSTANCE_LABEL}={name},{kinds.MANAGED_BY_LABEL}={kinds.FIELD_MANAGER}"
+        selector = _belongs_to(name)
         found = [
             (await self._reads.list(kind, namespace, selector)).items
             for kind in (kinds.CONTROLLER_REVISION, kinds.DEPLOYMENT, kinds.POD)
         ]
         return Belongings(*found)
+
+    async def pods(self, namespace: str, name: str) -> tuple[Object, ...]:
+        """Return the pods that carry the resource's labels."""
+        return (await self._reads.list(kinds.POD, namespace, _belongs_to(name))).items
 
     async def events(self, namespace: str, uid: str) -> tuple[Object, ...]:
         """Return the events about the object of this UID."""
@@ -117,3 +121,7 @@ class UserClient:
     async def close(self) -> None:
         """Close all connections."""
         await self._transport.close()
+
+
+def _belongs_to(name: str) -> str:
+    return f"{kinds.INSTANCE_LABEL}={name},{kinds.MANAGED_BY_LABEL}={kinds.FIELD_MANAGER}"

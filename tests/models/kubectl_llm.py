@@ -43,6 +43,12 @@ def a_revision(
     return replace(revision, number=number, record=record)
 
 
+def condition(type_: str, status: str, reason: str, message: str) -> Object:
+    """Return a condition as the operator writes it."""
+    words = {"type": type_, "status": status, "reason": reason, "message": message}
+    return {**words, "lastTransitionTime": "2026-01-01T11:00:00Z"}
+
+
 class Person:
     """Types commands and reads what they print."""
 

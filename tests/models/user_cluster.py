@@ -28,15 +28,23 @@ class UserCluster(HttpApiServer):
     def __init__(self, model: ApiServerModel | None = None) -> None:
         super().__init__(model or ApiServerModel())
         self.forbidden: set[str] = set()
-        """Methods that every request of is answered with 403."""
+        """Methods, and plurals of kinds, that are answered with 403."""
+        self.away: list[bool] = []
+        """Of the next requests, which find the API server away."""
         self.managers: list[str] = []
         """The field manager of every write, in order."""
         self.kubeconfig = Path()
 
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer one request, unless the server is away."""
+        if self.away and self.away.pop(0):
+            return web.json_response({"message": "away"}, status=503)
+        return await super().handle(request)
+
     async def _perform(
         self, request: web.Request, kind: kinds.ResourceKind, address: tuple[str, str], body: Any
     ) -> tuple[int, Any]:
-        if request.method in self.forbidden:
+        if self.forbidden & {request.method, kind.plural}:
             raise Forbidden(f'User "jane" cannot {request.method.lower()} {kind.plural}', 403)
         if request.method == "GET" and not address[1]:
             return 200, await self._list(request, kind, address[0])

@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 from llm_operator import kinds
 from llm_operator.desired.revision import RevisionVerdict
@@ -71,7 +72,7 @@ def test_history_leaves_out_what_belongs_to_a_namesake(person: Person) -> None:
     """A ControllerRevision of a deleted resource of the same name is not part of the history."""
     person.has([FIRST], {"stableRevision": FIRST.hash})
 
-    def disown(obj: dict) -> None:
+    def disown(obj: dict[str, Any]) -> None:
         obj["metadata"]["ownerReferences"][0]["uid"] = "another"
 
     person.api.edit(kinds.CONTROLLER_REVISION, ("default", f"chat-{FIRST.hash}"), disown)
