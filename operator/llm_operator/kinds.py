@@ -10,7 +10,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class ResourceKind:
-    """One namespaced kind; ``group`` is empty for the core API."""
+    """One kind, namespaced but for nodes; ``group`` is empty for the core API."""
 
     group: str
     version: str
@@ -47,9 +47,14 @@ SERVICE_MONITOR: Final = ResourceKind(
     "monitoring.coreos.com", "v1", "servicemonitors", "ServiceMonitor"
 )
 HTTP_ROUTE: Final = ResourceKind("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute")
+GATEWAY: Final = ResourceKind(HTTP_ROUTE.group, "v1", "gateways", "Gateway")
+GATEWAY_CLASS: Final = ResourceKind(HTTP_ROUTE.group, "v1", "gatewayclasses", "GatewayClass")
+"""Of no namespace; like Gateways only listed, and only where every namespace is looked after."""
 POD: Final = ResourceKind("", "v1", "pods", "Pod")
 ENDPOINT_SLICE: Final = ResourceKind("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice")
 EVENT: Final = ResourceKind("events.k8s.io", "v1", "events", "Event")
+VOLUME_CLAIM: Final = ResourceKind("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
+NODE: Final = ResourceKind("", "v1", "nodes", "Node")
 LEASE: Final = ResourceKind("coordination.k8s.io", "v1", "leases", "Lease")
 
 APPLIED_KINDS: Final = (

@@ -29,6 +29,11 @@ class Scope(StrEnum):
 
     WATCHED = "watched"
     """In the namespaces that are looked after: one, or all."""
+    CLUSTER = "cluster"
+    """In every namespace and outside of them; where one namespace is looked after, it is neither
+    granted nor asked for."""
+    CLUSTER = "cluster"
+    """On what no namespace has; only where all namespaces are looked after."""
     OWN = "own"
     """In the namespace of the operator itself, on its own Lease; ``create`` takes no name."""
 
@@ -47,6 +52,7 @@ class Permission:
 
 
 _READ: Final = frozenset({Verb.LIST, Verb.WATCH})
+_LIST: Final = frozenset({Verb.LIST})
 _CREATE: Final = frozenset({Verb.CREATE})
 _UPDATE: Final = frozenset({Verb.UPDATE})
 _APPLY_AND_PRUNE: Final = frozenset({Verb.CREATE, Verb.PATCH, Verb.DELETE})
@@ -76,7 +82,19 @@ PERMISSIONS: Final[tuple[Permission, ...]] = (
         for kind in kinds.APPLIED_KINDS
     ),
     *(_permission(kind, _READ) for kind in kinds.WATCHED_KINDS if kind not in kinds.APPLIED_KINDS),
-    _permission(kinds.EVENT, _CREATE),
+    # Read only for pods that are not ready and do not say why themselves.
+    _permission(kinds.EVENT, frozenset({Verb.CREATE, Verb.LIST})),
+    _permission(kinds.VOLUME_CLAIM, frozenset({Verb.GET})),
+    Permission(
+        kinds.NODE.group,
+        kinds.NODE.plural,
+        frozenset({Verb.GET, Verb.LIST}),
+        scope=Scope.CLUSTER,
+    ),
+    *(
+        Permission(kind.group, kind.plural, _LIST, scope=Scope.CLUSTER)
+        for kind in (kinds.GATEWAY, kinds.GATEWAY_CLASS)
+    ),
     Permission(
         kinds.LEASE.group,
         kinds.LEASE.plural,

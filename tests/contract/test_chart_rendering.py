@@ -65,9 +65,9 @@ def bound_grants(objects: tuple[Json, ...], binding_kind: str) -> Grants:
     return dict(granted)
 
 
-def needed(scope: Scope) -> Grants:
+def needed(*scopes: Scope) -> Grants:
     """Return what the operator's own list says, in the same form."""
-    return {(p.group, p.resource): set(p.verbs) for p in PERMISSIONS if p.scope is scope}
+    return {(p.group, p.resource): set(p.verbs) for p in PERMISSIONS if p.scope in scopes}
 
 
 def test_lint_has_nothing_to_say(helm: Helm) -> None:
@@ -80,7 +80,9 @@ def test_lint_has_nothing_to_say(helm: Helm) -> None:
 
 def test_the_cluster_role_grants_what_the_operator_asks_for_and_no_more(helm: Helm) -> None:
     """Watched kinds: rendered rules equal the operator's list, missing and surplus both fail."""
-    assert bound_grants(helm.render(), "ClusterRoleBinding") == needed(Scope.WATCHED)
+    granted = bound_grants(helm.render(), "ClusterRoleBinding")
+
+    assert granted == needed(Scope.WATCHED, Scope.CLUSTER)
 
 
 def test_outside_its_objects_it_may_only_hold_its_own_lease(helm: Helm) -> None:
@@ -98,7 +100,7 @@ def test_outside_its_objects_it_may_only_hold_its_own_lease(helm: Helm) -> None:
 
 
 def test_one_namespace_needs_nothing_of_the_cluster(helm: Helm) -> None:
-    """Namespaced mode renders no cluster-scoped object and the same rules as a Role there."""
+    """Namespaced mode renders no cluster-scoped object, and a Role with what is watched there."""
     objects = helm.render('watchNamespace="team"')
     there = tuple(obj for obj in objects if obj["metadata"].get("namespace") == "team")
     here = tuple(obj for obj in objects if obj["metadata"].get("namespace") == NAMESPACE)

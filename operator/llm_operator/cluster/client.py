@@ -101,7 +101,19 @@ class ClusterClient:
             item.setdefault("kind", kind.kind)
         return Listing(tuple(items), str(metadata["resourceVersion"]))
 
-    async def get(self, kind: kinds.ResourceKind, namespace: str, name: str) -> Object:
+    async def sample(
+        self,
+        kind: kinds.ResourceKind,
+        namespace: str | None,
+        fields: str | None = None,
+        limit: int = PAGE_SIZE,
+    ) -> tuple[Object, ...]:
+        """Return at most ``limit`` objects that a field selector matches: one page, no list."""
+        query = {"limit": str(limit)} | ({"fieldSelector": fields} if fields else {})
+        answer = await self._send("list", kind, Request("GET", kind.path(namespace), query))
+        return tuple(_object(answer).get("items") or ())[:limit]
+
+    async def get(self, kind: kinds.ResourceKind, namespace: str | None, name: str) -> Object:
         """Return one object; NotFound when there is none."""
         answer = await self._send("get", kind, Request("GET", kind.path(namespace, name)))
         return _object(answer)

@@ -22,6 +22,7 @@ _POD_METADATA: Final = (
     "ownerReferences",
     "creationTimestamp",
     "deletionTimestamp",
+    "finalizers",
 )
 _CONTAINER: Final = ("name", "image", "resources")
 _POD_STATUS: Final = (
