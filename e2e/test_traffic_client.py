@@ -97,6 +97,19 @@ async def test_every_end_is_recorded_for_what_it_is(ending: str) -> None:
     assert reason in ended.reason
 
 
+async def test_a_typed_error_is_recorded_with_who_sent_it() -> None:
+    """Code, retryable and revision tell a canary's orderly end from a cut stream."""
+    head = HEAD.replace("\r\n\r\n", "\r\nx-llm-revision: bcdfghjk\r\n\r\n")
+    error = {"message": "gone", "code": "server_shutting_down", "retryable": True}
+
+    typed = await end_of(head + event("red") + f"data: {json.dumps({'error': error})}\n\n")
+    cut = await end_of(head + event("red"))
+
+    assert (typed.state, typed.code, typed.retryable) == ("truncated", error["code"], True)
+    assert (cut.state, cut.code, cut.retryable) == ("truncated", None, False)
+    assert typed.revision == cut.revision == "bcdfghjk"
+
+
 def ended_at(moment: float, state: str) -> Ended:
     """Return an end of a request that started at a moment."""
     return Ended("stream", state, "", moment, 1.0, 1, None)

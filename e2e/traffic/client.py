@@ -14,11 +14,13 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 
 import httpx2
 import openai
 
+REVISION_HEADER = "x-llm-revision"
 TIMEOUT_SECONDS = 180.0
 THINK_SECONDS = 0.1
 SHORT_TOKENS = 16
@@ -27,7 +29,11 @@ DONE = b"data: [DONE]"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to send: workers by kind, and how long the long streams are in tokens."""
+    """What to send: workers by kind, and how long the long streams are in tokens.
+
+    Each request goes over a connection of its own with ``fresh_connections``: a Service chooses a
+    pod per connection, so one that is kept never meets a new pod.
+    """
 
     base_url: str
     model: str
@@ -36,11 +42,16 @@ class Plan:
     long_workers: int
     long_tokens: int
     limit_seconds: float
+    fresh_connections: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The terminal state of one request: ``ok``, ``failed`` or ``truncated``, with its reason."""
+    """The terminal state of one request: ``ok``, ``failed`` or ``truncated``, with its reason.
+
+    ``revision`` is the one that answered, None when nothing did. ``code`` and ``retryable`` are
+    those of a typed error; without one, ``code`` is None.
+    """
 
     kind: str
     state: str
@@ -49,6 +60,9 @@ class Ended:
     seconds: float
     tokens: int
     fingerprint: str | None
+    revision: str | None = None
+    code: str | None = None
+    retryable: bool = False
 
 
 @dataclass(slots=True)
@@ -59,6 +73,10 @@ class Answer:
     text_length: int = 0
     finish_reason: str | None = None
     fingerprint: str | None = None
+    revision: str | None = None
+
+
+_ANSWER: ContextVar[Answer] = ContextVar("answer")
 
 
 @dataclass(slots=True)
@@ -66,6 +84,7 @@ class Ledger:
     """Counts of all ends, and the order to stop."""
 
     ends: Counter[str] = field(default_factory=Counter)
+    revisions: Counter[str] = field(default_factory=Counter)
     first_ok: float | None = None
     refused_before_first_ok: int = 0
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
@@ -80,6 +99,7 @@ class Ledger:
             self.first_ok = ended.started + ended.seconds
             print(json.dumps({"first_ok": self.first_ok}), flush=True)
         self.ends[f"{ended.kind}/{ended.state}"] += 1
+        self.revisions[f"{ended.revision or ''}/{ended.state}"] += 1
         if ended.state != "ok" or ended.kind == "long":
             print(json.dumps(asdict(ended)), flush=True)
 
@@ -103,10 +123,11 @@ class _WatchedBody(httpx2.AsyncByteStream):
 
 
 class WatchingTransport(httpx2.AsyncHTTPTransport):
-    """httpx2's transport with watched bodies: the openai client hides whether ``[DONE]`` came."""
+    """httpx2's transport, watched: the openai client hides headers and whether ``[DONE]`` came."""
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         response = await super().handle_async_request(request)
+        _ANSWER.get().revision = response.headers.get(REVISION_HEADER)
         if isinstance(response.stream, httpx2.AsyncByteStream):
             response.stream = _WatchedBody(response.stream, response)
         return response
@@ -159,6 +180,8 @@ async def _stream(client: openai.AsyncOpenAI, plan: Plan, answer: Answer, tokens
 async def send(client: openai.AsyncOpenAI, plan: Plan, kind: str) -> Ended:
     """Send one request of a kind and say how it ended; raises nothing but cancellation."""
     started, clock, answer = time.time(), time.monotonic(), Answer()  # noqa: TID251  # wall clock
+    _ANSWER.set(answer)
+    code, retryable = None, False
     tokens = plan.long_tokens if kind == "long" else SHORT_TOKENS
     try:
         if kind == "whole":
@@ -171,8 +194,28 @@ async def send(client: openai.AsyncOpenAI, plan: Plan, kind: str) -> Ended:
         # Part of an answer and then an error: the text is cut, though the caller was told.
         state = "truncated" if answer.text_length else "failed"
         reason = f"{type(error).__name__}: {error} ({error.__cause__!r})"[:600]
+        code, retryable = _typed(error)
     seconds = time.monotonic() - clock
-    return Ended(kind, state, reason, started, seconds, answer.tokens, answer.fingerprint)
+    return Ended(
+        kind=kind,
+        state=state,
+        reason=reason,
+        started=started,
+        seconds=seconds,
+        tokens=answer.tokens,
+        fingerprint=answer.fingerprint,
+        revision=answer.revision,
+        code=code,
+        retryable=retryable,
+    )
+
+
+def _typed(error: Exception) -> tuple[str | None, bool]:
+    """Return code and retryable of the error object that the server sent, if it sent one."""
+    body = getattr(error, "body", None)
+    if not isinstance(body, dict):
+        return None, False
+    return body.get("code"), body.get("retryable") is True
 
 
 async def _worker(client: openai.AsyncOpenAI, plan: Plan, kind: str, ledger: Ledger) -> None:
@@ -194,7 +237,8 @@ async def run(plan: Plan) -> Ledger:
         + ["long"] * plan.long_workers
     )
     timeout = httpx2.Timeout(TIMEOUT_SECONDS, connect=5.0)
-    http = httpx2.AsyncClient(transport=WatchingTransport(), timeout=timeout)
+    kept = httpx2.Limits(max_keepalive_connections=0 if plan.fresh_connections else None)
+    http = httpx2.AsyncClient(transport=WatchingTransport(limits=kept), timeout=timeout)
     async with openai.AsyncOpenAI(
         base_url=plan.base_url, api_key="unused", max_retries=0, timeout=timeout, http_client=http
     ) as client:
@@ -212,6 +256,7 @@ def parse(arguments: list[str] | None = None) -> Plan:
     parser.add_argument("--long-workers", type=int, default=2, help="long streams")
     parser.add_argument("--long-tokens", type=int, default=1000, help="tokens of a long stream")
     parser.add_argument("--limit-seconds", type=float, default=600.0, help="ends by itself after")
+    parser.add_argument("--fresh-connections", action="store_true", help="one for each request")
     return Plan(**vars(parser.parse_args(arguments)))
 
 
@@ -220,6 +265,7 @@ def main() -> None:
     ledger = asyncio.run(run(parse()))
     summary = {
         "summary": dict(ledger.ends),
+        "revisions": dict(ledger.revisions),
         "first_ok": ledger.first_ok,
         "refused_before_first_ok": ledger.refused_before_first_ok,
     }

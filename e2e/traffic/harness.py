@@ -7,7 +7,7 @@ the block runs; afterwards ``traffic.report()`` is the record of every request.
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from e2e.manifests import client_pod
 from e2e.story import Namespace
@@ -27,6 +27,8 @@ class Load:
     long_workers: int = 2
     long_tokens: int = 1000
     limit_seconds: int = 600
+    fresh_connections: bool = False
+    """A Service chooses a pod per connection: with these, traffic meets new pods at once."""
 
     def arguments(self) -> list[str]:
         """Render the flags of ``e2e.traffic.client``."""
@@ -36,19 +38,28 @@ class Load:
             f"--long-workers={self.long_workers}",
             f"--long-tokens={self.long_tokens}",
             f"--limit-seconds={self.limit_seconds}",
+            *(["--fresh-connections"] if self.fresh_connections else []),
         ]
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What the client recorded: counts by kind and state, and the ends worth a line."""
+    """What the client recorded: counts by kind and state, and the ends worth a line.
+
+    ``revisions`` has the same counts by the revision that answered, "" where none did.
+    """
 
     counts: dict[str, int]
     lines: tuple[dict[str, object], ...]
+    revisions: dict[str, int] = field(default_factory=dict)
 
     def count(self, state: str) -> int:
         """Return how many requests of all kinds ended in a state."""
         return sum(n for key, n in self.counts.items() if key.endswith(f"/{state}"))
+
+    def answered_by(self, revision: str) -> int:
+        """Return how many requests a revision answered whole."""
+        return self.revisions.get(f"{revision}/ok", 0)
 
     def disturbed(self) -> list[dict[str, object]]:
         """Return the ends that were not ``ok``."""
@@ -69,6 +80,26 @@ class Report:
         told = f"{self.count('failed')} failed, {self.count('truncated')} truncated: "
         assert not self.disturbed(), told + json.dumps(self.disturbed()[:10], indent=1)
         assert self.count("ok") >= at_least, f"only {self.counts} requests: that proves nothing"
+
+    def assert_only_the_canary_erred(
+        self, canary: str, *, stable: str, unanswered_at_most: int
+    ) -> None:
+        """Fail unless each end that is not whole is the canary's own typed, retryable error.
+
+        ``unanswered_at_most`` requests may have met nobody: a canary that breaks down refuses
+        connections until the endpoints know. No stream is among them.
+        """
+        untyped = [line for line in self.disturbed() if not _is_typed_error_of(line, canary)]
+        unanswered = [n for n in untyped if n["state"] == "failed" and n["revision"] is None]
+        told = json.dumps(untyped[:10], indent=1)
+        assert len(untyped) == len(unanswered), told
+        assert len(unanswered) <= unanswered_at_most, f"{len(unanswered)} met nobody: {told}"
+        assert self.answered_by(stable), f"{self.revisions}: stable answered nothing"
+
+
+def _is_typed_error_of(line: dict[str, object], revision: str) -> bool:
+    is_typed = line["code"] is not None and line["retryable"] is True
+    return is_typed and line["revision"] == revision
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +139,12 @@ class Traffic:
         ended = lambda: self.phase() in ("Succeeded", "Failed")  # noqa: E731
         self.namespace.until("the traffic has ended", ended, within_seconds=FINISH_SECONDS)
         lines = self.lines()
-        summary = next((line["summary"] for line in lines if "summary" in line), None)
-        assert isinstance(summary, dict), f"the client ended without a summary: {lines[-5:]}"
-        return Report(summary, lines)
+        last = next((line for line in lines if "summary" in line), {})
+        counts, revisions = last.get("summary"), last.get("revisions")
+        told = f"the client ended without a summary: {lines[-5:]}"
+        assert isinstance(counts, dict), told
+        assert isinstance(revisions, dict), told
+        return Report(counts, lines, revisions)
 
 
 def start(namespace: Namespace, name: str, load: Load) -> Traffic:
