@@ -27,16 +27,23 @@ TORCH_RESOURCES: Manifest = {
 """What a server needs that computes; below 1 GiB its libraries are read again and again."""
 
 
+AT_ONCE: Manifest = {"strategy": "BlueGreen", "bakeSeconds": 0}
+"""``spec.rollout`` for tests of other things: a new revision takes over as soon as it is ready."""
+
+
 def llm_deployment(
     name: str = "chat", *, source: str = "builtin://simulated", **spec: object
 ) -> Manifest:
-    """An LLMDeployment with small requests; ``spec`` adds or replaces its top-level fields."""
+    """An LLMDeployment with small requests that changes ``AT_ONCE``.
+
+    ``spec`` adds or replaces its top-level fields.
+    """
     small = {"requests": {"cpu": "20m", "memory": "96Mi"}, "limits": {"memory": "512Mi"}}
     return {
         "apiVersion": kinds.LLM_DEPLOYMENT.api_version,
         "kind": kinds.LLM_DEPLOYMENT.kind,
         "metadata": {"name": name},
-        "spec": {"model": {"source": source}, "resources": small, **spec},
+        "spec": {"model": {"source": source}, "resources": small, "rollout": AT_ONCE, **spec},
     }
 
 

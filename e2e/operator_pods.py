@@ -1,4 +1,4 @@
-"""The operator's own processes: who leads, and how to kill or freeze one on its node.
+"""The operator's own processes: who leads; and how to kill or freeze a process on its node.
 
 Signals go to the process from the node: a container's PID 1 ignores SIGKILL from inside.
 """
@@ -52,11 +52,21 @@ def kill(cluster: Cluster, leader: Leader) -> None:
 
 def freeze(cluster: Cluster, leader: Leader) -> None:
     """SIGSTOP: the process hangs with its connections open."""
-    cluster.backend.node_exec("kill", "-STOP", _process(cluster, leader.pod))
+    freeze_pod(cluster, leader.pod)
 
 
 def thaw(cluster: Cluster, leader: Leader) -> None:
     """SIGCONT, if the process is still there: the kubelet may have killed it meanwhile."""
+    thaw_pod(cluster, leader.pod)
+
+
+def freeze_pod(cluster: Cluster, pod: str) -> None:
+    """SIGSTOP for the one container of any pod."""
+    cluster.backend.node_exec("kill", "-STOP", _process(cluster, pod))
+
+
+def thaw_pod(cluster: Cluster, pod: str) -> None:
+    """SIGCONT for the one container of any pod, if it is still there."""
     cluster.backend.node_exec(
-        "sh", "-c", f"kill -CONT {_process(cluster, leader.pod)} 2>/dev/null || true"
+        "sh", "-c", f"kill -CONT {_process(cluster, pod)} 2>/dev/null || true"
     )

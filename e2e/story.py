@@ -16,6 +16,7 @@ import yaml
 import e2e.cluster
 from e2e.cluster import CommandFailed
 from llm_operator import kinds
+from llm_operator.api.status import RolloutPhase
 from llm_operator.kinds import ResourceKind
 
 Manifest = dict[str, Any]
@@ -166,8 +167,9 @@ class Namespace:
         )
 
     def is_rolling(self, name: str) -> bool:
-        """Whether a change of revision is under way."""
-        return "phase" in self.status(name).get("rollout", {})
+        """Whether a change of revision, or the way back from one, is under way."""
+        phase = self.status(name).get("rollout", {}).get("phase", RolloutPhase.STABLE)
+        return phase not in (RolloutPhase.STABLE, RolloutPhase.ROLLED_BACK)
 
     def until(self, rule: str, probe: Callable[[], T | None], *, within_seconds: float) -> T:
         """Poll until a probe's answer is true and return it.

@@ -50,7 +50,7 @@ def test_an_image_that_does_not_exist_is_named(module_namespace: Namespace) -> N
     wrong = llm_deployment("wrong-image", server={"image": image})
 
     assert_names(
-        module_namespace, wrong, ConditionType.READY, Reason.IMAGE_PULL_FAILED, "no-such-server"
+        module_namespace, wrong, ConditionType.READY, Reason.IMAGE_NOT_FOUND, "no-such-server"
     )
 
 

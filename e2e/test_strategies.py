@@ -2,7 +2,7 @@
 
 import pytest
 
-from e2e.manifests import llm_deployment
+from e2e.manifests import AT_ONCE, llm_deployment
 from e2e.story import Namespace
 from llm_operator import kinds
 from llm_operator.api.reasons import Reason
@@ -22,8 +22,8 @@ def revisions_with_pods(namespace: Namespace, name: str) -> set[str]:
 
 
 def test_a_rejected_change_leaves_the_old_version_serving(namespace: Namespace) -> None:
-    """Past the deadline a broken BlueGreen change is Stalled with its cause, and Ready stays."""
-    namespace.apply(llm_deployment("chat", rollout={"progressDeadlineSeconds": 8}))
+    """A BlueGreen change whose image is not to be had is Stalled with that; Ready stays."""
+    namespace.apply(llm_deployment("chat"))
     namespace.until_settled("chat")
     serving = namespace.endpoints("chat")
 
@@ -33,7 +33,7 @@ def test_a_rejected_change_leaves_the_old_version_serving(namespace: Namespace) 
         stalled = namespace.condition("chat", "Stalled")
         return (
             stalled.status == "True"
-            and stalled.reason == Reason.PROGRESS_DEADLINE_EXCEEDED
+            and stalled.reason == Reason.IMAGE_NOT_FOUND
             and "no-such-server" in stalled.message
         )
 
@@ -49,7 +49,7 @@ def test_a_rejected_change_leaves_the_old_version_serving(namespace: Namespace) 
 
 def test_recreate_frees_the_old_pods_before_the_new_ones_start(namespace: Namespace) -> None:
     """With Recreate no moment has pods of two revisions: one accelerator is enough."""
-    namespace.apply(llm_deployment("chat", rollout={"strategy": "Recreate"}))
+    namespace.apply(llm_deployment("chat", rollout={**AT_ONCE, "strategy": "Recreate"}))
     namespace.until_settled("chat")
     before = namespace.status("chat")["stableRevision"]
     namespace.patch(kinds.LLM_DEPLOYMENT, "chat", {"spec": {"server": {"maxQueuedRequests": 9}}})
