@@ -1,0 +1,151 @@
+"""Changes to a version that is bad, each in its own way: back to stable, with the reason.
+
+All resources change together, each with its own traffic; the tests look at one fault each.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from e2e.manifests import Manifest
+from e2e.rollouts import Rolled, quick, served, step, wait_for_all
+from e2e.story import Namespace
+from e2e.traffic.harness import Load, Traffic, start
+from llm_operator.api.reasons import Reason
+from llm_operator.api.status import RolloutPhase
+
+pytestmark = pytest.mark.cluster
+
+LOAD = Load(1, 1, 1, long_tokens=500, fresh_connections=True)
+REJECTED_SECONDS = 150
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A way to be bad, and what the status must say of it."""
+
+    name: str
+    flags: tuple[str, ...]
+    reason: Reason
+    rollout: Manifest = field(default_factory=dict)
+    analysis: Manifest = field(default_factory=dict)
+    unanswered_at_most: int = 0
+    """Requests that may meet nobody: a pod that dies takes its port with it."""
+
+    def manifest(self) -> Manifest:
+        """Return the resource before it gets bad."""
+        steps = (step(50, min_seconds=5), step(100))
+        return served(self.name, quick(*steps, analysis=self.analysis, **self.rollout))
+
+
+FAULTS = (
+    Fault(
+        "never-ready",
+        ("--simulated-load-stops-at-percent=50",),
+        Reason.PROGRESS_DEADLINE_EXCEEDED,
+        rollout={"progressDeadlineSeconds": 12},
+    ),
+    Fault("exits", ("--simulated-load-exit-code=3",), Reason.CRASH_LOOPING),
+    Fault("errs", ("--simulated-error-percent=50",), Reason.ERRORS_TOO_HIGH),
+    Fault(
+        "errs-late",
+        ("--simulated-error-percent=50", "--simulated-error-after-tokens=8"),
+        Reason.ERRORS_TOO_HIGH,
+    ),
+    Fault(
+        "slow",
+        ("--simulated-duration-percent=800",),
+        Reason.INTER_TOKEN_TOO_SLOW,
+        analysis={"maxInterTokenPercent": 200},
+    ),
+    Fault(
+        "slow-start",
+        ("--simulated-prefill-tokens-per-second=20",),
+        Reason.FIRST_TOKEN_TOO_SLOW,
+        analysis={"maxTimeToFirstTokenPercent": 300},
+    ),
+    Fault(
+        "crashes",
+        ("--simulated-crash-after-requests=4",),
+        Reason.CANARY_RESTARTING,
+        analysis={"minRequests": 1000},
+        unanswered_at_most=20,
+    ),
+    Fault("hangs", ("--simulated-hang-after-requests=2",), Reason.NO_PROGRESS),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """A resource as it was when the bad version came."""
+
+    stable: str
+    pods: frozenset[str]
+    traffic: Traffic
+
+
+@pytest.fixture(scope="module")
+def before(module_namespace: Namespace) -> Iterator[dict[str, Before]]:
+    """Every resource serves, has traffic, and has been given its bad version."""
+    resources = [Rolled(module_namespace, fault.name) for fault in FAULTS]
+    for fault in FAULTS:
+        module_namespace.apply(fault.manifest())
+    wait_for_all(resources)
+    traffic = {each.name: start(module_namespace, each.name, LOAD) for each in resources}
+    for each in traffic.values():
+        each.until_answered(within_seconds=90)
+    known = {
+        each.name: Before(each.stable, each.pods(each.stable), traffic[each.name])
+        for each in resources
+    }
+    for fault in FAULTS:
+        Rolled(module_namespace, fault.name).edit_args(*fault.flags)
+    yield known
+    module_namespace.kubectl("delete", "llmdeployments", "--all", "--wait=false")
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_a_bad_version_is_rolled_back_with_its_reason(
+    module_namespace: Namespace, before: dict[str, Before], fault: Fault
+) -> None:
+    """Stable keeps its pods and its streams; the canary's requests end in typed errors."""
+    resource, known = Rolled(module_namespace, fault.name), before[fault.name]
+    canary = resource.until_target_is_not(known.stable)
+
+    resource.until(RolloutPhase.ROLLED_BACK, within_seconds=REJECTED_SECONDS)
+    resource.until_alone(known.stable)
+    known.traffic.stop()
+
+    stalled = resource.condition("Stalled")
+    assert (stalled.status, stalled.reason) == ("True", fault.reason), stalled
+    assert resource.condition("Ready").status == "True"
+    assert resource.stable == known.stable
+    assert resource.pods(known.stable) == known.pods, "stable pods were made again"
+    assert canary in resource.rollout["rejected"]
+    known.traffic.report().assert_only_the_canary_erred(
+        canary, stable=known.stable, unanswered_at_most=fault.unanswered_at_most
+    )
+
+
+def test_a_failure_can_wait_for_somebody(module_namespace: Namespace) -> None:
+    """With onFailure Pause the canary that fails is kept at its weight until a command."""
+    rollout = quick(step(50, min_seconds=5), step(100), onFailure="Pause")
+    resource = Rolled(module_namespace, "waits")
+    module_namespace.apply(served("waits", rollout))
+    module_namespace.until_settled("waits")
+    stable, traffic = resource.stable, start(module_namespace, "waits", LOAD)
+    traffic.until_answered(within_seconds=60)
+
+    resource.edit_args("--simulated-error-percent=50")
+    paused = resource.until(RolloutPhase.PAUSED, within_seconds=90)
+
+    assert paused["reason"] == Reason.ERRORS_TOO_HIGH
+    assert paused["weightPercent"] == 50
+    resource.tell("abort")
+    resource.until(RolloutPhase.ROLLED_BACK)
+    resource.until_alone(stable)
+    traffic.stop()
+    traffic.report().assert_only_the_canary_erred(
+        paused["target"], stable=stable, unanswered_at_most=0
+    )
