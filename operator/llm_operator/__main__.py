@@ -173,7 +173,10 @@ async def assemble(settings: OperatorSettings) -> Operator:
         queue=queue,
         telemetry=telemetry,
         environment=lambda: Environment(
-            settings.server_image, CURRENT_RENDERER, informer.optional_kinds
+            settings.server_image,
+            CURRENT_RENDERER,
+            informer.optional_kinds,
+            informer.unlimited_gateways,
         ),
         identity=identity,
     )

@@ -32,8 +32,6 @@ class Scope(StrEnum):
     CLUSTER = "cluster"
     """In every namespace and outside of them; where one namespace is looked after, it is neither
     granted nor asked for."""
-    CLUSTER = "cluster"
-    """On what no namespace has; only where all namespaces are looked after."""
     OWN = "own"
     """In the namespace of the operator itself, on its own Lease; ``create`` takes no name."""
 

@@ -15,7 +15,14 @@ from tests.models.operator import KEY, OperatorModel
 
 BY_KIND = {
     kind.kind: kind
-    for kind in (kinds.LLM_DEPLOYMENT, *kinds.WATCHED_KINDS, kinds.EVENT, kinds.LEASE)
+    for kind in (
+        kinds.LLM_DEPLOYMENT,
+        *kinds.WATCHED_KINDS,
+        kinds.EVENT,
+        kinds.LEASE,
+        kinds.GATEWAY,
+        kinds.GATEWAY_CLASS,
+    )
 }
 ASKED_BY_METHOD = {
     "list": {Verb.LIST},

@@ -18,6 +18,7 @@ from llm_operator import kinds
 from llm_operator.cluster.cache import Cache, Relisted, ResourceKey, parent_key
 from llm_operator.cluster.client import Listing
 from llm_operator.cluster.errors import ApiError, NotFound
+from llm_operator.cluster.gateways import find_unlimited_gateways
 from llm_operator.queue import Lane, WorkQueue
 
 _LOG: Final = structlog.get_logger("llm_operator.informer")
@@ -71,6 +72,7 @@ class Informer:
         self._rng = rng
         self._report_missed = report_missed
         self._optional: frozenset[kinds.ResourceKind] = frozenset()
+        self._unlimited: frozenset[tuple[str, str]] = frozenset()
         self._due: dict[kinds.ResourceKind, float] = {}
         self._changed = asyncio.Event()
         self.synced = asyncio.Event()
@@ -89,6 +91,11 @@ class Informer:
     def optional_kinds(self) -> frozenset[kinds.ResourceKind]:
         """Those of the optional kinds that the cluster has, as last looked for."""
         return self._optional
+
+    @property
+    def unlimited_gateways(self) -> frozenset[tuple[str, str]]:
+        """Gateways, by namespace and name, that let a route lift its time limit."""
+        return self._unlimited
 
     @property
     def namespace(self) -> str | None:
@@ -129,6 +136,7 @@ class Informer:
         if not await self._client.serves(kinds.LLM_DEPLOYMENT):
             raise NotFound(f"the cluster does not have the kind {kinds.LLM_DEPLOYMENT.kind}")
         self._optional = await self._served()
+        await self._look_at_gateways()
 
     async def _served(self) -> frozenset[kinds.ResourceKind]:
         """Ask which optional kinds the cluster has, in a fixed order."""
@@ -179,13 +187,25 @@ class Informer:
     async def _look_for_optional_kinds(self) -> None:
         served = await self._served()
         if served == self._optional:
+            await self._look_at_gateways()
             return
         for kind in served - self._optional:
             await self._list(kind)
         for kind in self._optional - served:
             self._due.pop(kind, None)
         self._optional = served
+        await self._look_at_gateways()
         self.rewatch.set()
+
+    async def _look_at_gateways(self) -> None:
+        """Learn of the Gateways, which only matter for routes; what is known stays on failure."""
+        if kinds.HTTP_ROUTE not in self._optional or self._scope.namespace is not None:
+            self._unlimited = frozenset()
+            return
+        try:
+            self._unlimited = await find_unlimited_gateways(self._client)
+        except ApiError as error:
+            _LOG.warning("Cannot list Gateways", error=error.message)
 
     def _list_when_settled(self, kind: kinds.ResourceKind) -> None:
         """List a kind once its watch has told everything with which it begins."""

@@ -103,7 +103,7 @@ async def running(model: ApiServerModel) -> AsyncIterator[Running]:
 async def bridge() -> AsyncIterator[Running]:
     """A bridge that watches a cluster with one resource and one Service of it."""
     model = ApiServerModel()
-    model.unserved.add(kinds.SERVICE_MONITOR)
+    model.unserved |= kinds.OPTIONAL_KINDS
     model.create(kinds.LLM_DEPLOYMENT, an_object("chat", spec={"replicas": 1}), "kubectl")
     model.create(kinds.SERVICE, an_object("chat", spec={"a": 1}), "llm-operator")
     async with running(model) as run:
@@ -209,7 +209,7 @@ async def test_service_monitors_are_watched_only_where_they_exist(bridge: Runnin
 async def test_a_kind_that_comes_later_is_taken_up() -> None:
     """When the cluster learns ServiceMonitors, the next round of lists begins to watch them."""
     model = ApiServerModel()
-    model.unserved.add(kinds.SERVICE_MONITOR)
+    model.unserved |= kinds.OPTIONAL_KINDS
     async with running(model) as run:
         await until(lambda: run.server.watching == kinds_of(run.informer.watched))
         model.unserved.clear()
@@ -222,11 +222,11 @@ async def test_a_kind_that_comes_later_is_taken_up() -> None:
 async def test_nothing_begins_before_the_own_kind_exists() -> None:
     """Without its CRD the operator waits and is not ready; when it comes, work begins."""
     model = ApiServerModel()
-    model.unserved = {kinds.SERVICE_MONITOR, kinds.LLM_DEPLOYMENT}
+    model.unserved = {*kinds.OPTIONAL_KINDS, kinds.LLM_DEPLOYMENT}
     async with running(model) as run:
         await asyncio.sleep(0.5)
         assert not run.informer.synced.is_set()
-        model.unserved = {kinds.SERVICE_MONITOR}
+        model.unserved = set(kinds.OPTIONAL_KINDS)
         await until(run.informer.synced.is_set)
         await until(lambda: "LLMDeployment" in run.server.watching)
 

@@ -129,7 +129,7 @@ class Site:
 async def site(tmp_path: Path, unused_tcp_port_factory: Callable[[], int]) -> AsyncIterator[Site]:
     """A cluster with one resource that is stopped, so that no pods are needed."""
     model = ApiServerModel()
-    model.unserved.add(kinds.SERVICE_MONITOR)
+    model.unserved |= kinds.OPTIONAL_KINDS
     resource = an_llm_deployment(replicas=0)
     del resource["metadata"]["uid"], resource["metadata"]["resourceVersion"]
     model.create(kinds.LLM_DEPLOYMENT, resource, "kubectl")

@@ -9,7 +9,7 @@ from typing import Any
 
 from llm_operator import kinds
 from llm_operator.cluster.cache import Cache, ResourceKey
-from llm_operator.cluster.errors import ClusterUnavailable
+from llm_operator.cluster.errors import ClusterUnavailable, Forbidden
 from llm_operator.cluster.informer import DELETED, Informer, Scope
 from llm_operator.queue import WorkQueue
 from tests.models import virtual_time
@@ -71,9 +71,9 @@ async def running(model: ApiServerModel) -> AsyncIterator[Running]:
 
 
 def a_cluster() -> ApiServerModel:
-    """A cluster with one resource that has a Service, and without ServiceMonitors."""
+    """A cluster with one resource that has a Service, and with none of the optional kinds."""
     model = ApiServerModel()
-    model.unserved.add(kinds.SERVICE_MONITOR)
+    model.unserved |= kinds.OPTIONAL_KINDS
     model.create(kinds.LLM_DEPLOYMENT, an_object("chat", spec={"replicas": 1}), "kubectl")
     model.create(kinds.SERVICE, an_object("chat", spec={}), "llm-operator")
     return model
@@ -251,5 +251,59 @@ def test_a_kind_that_the_cluster_learns_is_listed_and_watched() -> None:
             await asyncio.wait_for(run.informer.rewatch.wait(), RELIST_SECONDS * 1.2)
             assert kinds.SERVICE_MONITOR in run.informer.optional_kinds
             assert run.cache.is_synced(run.informer.watched)
+
+    virtual_time.run(story())
+
+
+def a_gateway(name: str, class_name: str) -> dict[str, Any]:
+    """A Gateway in the namespace ``infra``."""
+    metadata = {"name": name, "namespace": "infra", "labels": {}}
+    return {"metadata": metadata, "spec": {"gatewayClassName": class_name}}
+
+
+def a_gateway_class(name: str, *features: str) -> dict[str, Any]:
+    """A class whose implementation says what it supports."""
+    return {
+        "metadata": {"name": name, "namespace": ""},
+        "status": {"supportedFeatures": [{"name": feature} for feature in features]},
+    }
+
+
+def test_gateways_that_can_lift_a_time_limit_are_known() -> None:
+    """A Gateway counts when its class lists the feature, and is found with the next round."""
+
+    async def story() -> None:
+        model = a_cluster()
+        model.unserved.discard(kinds.HTTP_ROUTE)
+        model.create(kinds.GATEWAY_CLASS, a_gateway_class("plain", "HTTPRouteMirror"), "admin")
+        model.create(kinds.GATEWAY, a_gateway("old", "plain"), "admin")
+        async with running(model) as run:
+            await run.informer.synced.wait()
+            assert run.informer.unlimited_gateways == frozenset()
+            timed = a_gateway_class("timed", "HTTPRouteRequestTimeout")
+            model.create(kinds.GATEWAY_CLASS, timed, "admin")
+            model.create(kinds.GATEWAY, a_gateway("new", "timed"), "admin")
+            await asyncio.sleep(RELIST_SECONDS * 1.2)
+            assert run.informer.unlimited_gateways == {("infra", "new")}
+
+    virtual_time.run(story())
+
+
+def test_gateways_that_cannot_be_read_do_not_stop_the_operator() -> None:
+    """Without the right to list them everything else is listed, and no limit is lifted."""
+
+    async def story() -> None:
+        model = a_cluster()
+        model.unserved.discard(kinds.HTTP_ROUTE)
+
+        def forbid(verb: str, kind: kinds.ResourceKind) -> None:
+            if kind in (kinds.GATEWAY, kinds.GATEWAY_CLASS):
+                raise Forbidden("cannot list", 403)
+
+        model.before_request = forbid
+        async with running(model) as run:
+            await run.informer.synced.wait()
+            assert kinds.HTTP_ROUTE in run.informer.watched
+            assert run.informer.unlimited_gateways == frozenset()
 
     virtual_time.run(story())
