@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from e2e.cluster import lifecycle, preflight
+from e2e.cluster import gateway, lifecycle, preflight
 from e2e.cluster.cluster import Cluster, ClusterMissing
 from e2e.cluster.commands import CommandFailed, CommandTimeout
 from e2e.cluster.images import RECIPES, image
@@ -92,6 +92,13 @@ def load(sources: list[str], name: Name = DEFAULT_NAME) -> None:
     cluster = Cluster.existing(name)
     for source in sources:
         typer.echo(push_local(cluster, source))
+
+
+@app.command("gateway")
+def install_gateway(name: Name = DEFAULT_NAME) -> None:
+    """Add the Gateway API, Traefik and a Gateway; compiles Traefik the first time."""
+    gateway.install(Cluster.existing(name))
+    typer.echo(f"Gateway {gateway.NAMESPACE}/{gateway.GATEWAY} answers at {gateway.ADDRESS}")
 
 
 @app.command()

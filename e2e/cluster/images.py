@@ -15,6 +15,7 @@ one is neither built nor pushed nor pulled.
 
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from e2e.cluster.build_context import context_key, sources_of, stage
@@ -79,11 +80,21 @@ def image(cluster: Cluster, field: str) -> str:
     recipe = RECIPES[field]
     args = {"BASE_IMAGE": cluster.engine.base_image(), **dict(recipe.args)}
     key = context_key(CHECKOUT, CHECKOUT / recipe.dockerfile, args)
-    reference = f"{REGISTRY}/{recipe.name}:{key}"
-    with exclusive(f"image-{recipe.name}"):
-        if not _in_registry(cluster, recipe.name, key):
+    return provide(
+        cluster, recipe.name, key, lambda reference: _build(cluster, recipe, reference, args)
+    )
+
+
+def provide(cluster: Cluster, name: str, key: str, build: Callable[[str], None]) -> str:
+    """Return the reference of an image in the registry; build it only if it is nowhere yet.
+
+    `key` names the image's inputs; `build` is given the reference.
+    """
+    reference = f"{REGISTRY}/{name}:{key}"
+    with exclusive(f"image-{name}"):
+        if not _in_registry(cluster, name, key):
             if not cluster.engine.has_image(reference):
-                _build(cluster, recipe, reference, args)
+                build(reference)
             _push(cluster, reference)
     return reference
 
