@@ -38,7 +38,7 @@ class Ending:
 class DrainRules:
     """How long admitted requests may go on, and who tells and is told in the meantime.
 
-    ``is_stalled``: whether the engine hangs, so that waiting for it is of no use.
+    ``is_stalled``: whether the engine hangs or is gone, so that waiting for it is of no use.
     ``enter``: called with each state that the drain reaches.
     """
 

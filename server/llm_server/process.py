@@ -177,9 +177,10 @@ class ServerProcess:
             await asyncio.sleep(0.5)
 
     def _engine_is_stalled(self) -> bool:
-        pulse = self._engine.pulse if self._engine is not None else None
-        silence = pulse.silence_seconds(time.monotonic()) if pulse is not None else 0.0
-        return silence > self._settings.stall_seconds
+        if self._engine is None:
+            return False
+        silence = self._engine.pulse.silence_seconds(time.monotonic())
+        return self._engine.has_ended or silence > self._settings.stall_seconds
 
     def _vitals(self) -> Vitals:
         pulse: EnginePulse | None = self._engine.pulse if self._engine is not None else None

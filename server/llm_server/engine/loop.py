@@ -65,6 +65,11 @@ class EngineThread:
         """The latest sign of life; any thread may read it."""
         return self._pulse
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the engine gave up, or was stopped."""
+        return self._thread.ident is not None and not self._thread.is_alive()
+
     def gauges(self) -> EngineGauges:
         """Return the engine's present state; any thread may ask.
 

@@ -102,6 +102,25 @@ def test_a_device_can_be_lost_without_a_request(serve: Serve) -> None:
     assert any("device was lost after 1 s" in str(line.get("error")) for line in server.log)
 
 
+def test_a_device_lost_while_draining_does_not_keep_the_pod(serve: Serve) -> None:
+    """A request that comes after the loss ends with a typed error, not at the drain's end."""
+    server = serve(*SLOW, "--simulated-crash-after-requests", "1")
+    stream = StreamInBackground(server, max_tokens=30_000)
+    server.terminate()
+    while server.probe(contract.READY_PATH).status_code == 200:
+        time.sleep(0.05)
+    began = time.monotonic()
+
+    lost, late = ask(server), ask(server)
+    stream.join()
+
+    assert (lost.status_code, lost.json()["error"]["code"]) == (500, "engine_fault")
+    assert (late.status_code, late.json()["error"]["code"]) == (503, "server_shutting_down")
+    assert stream.events[-1]["error"]["code"] == "engine_fault"
+    assert server.exit_code() == 0
+    assert time.monotonic() - began < contract.DRAIN_ACCEPT_SECONDS + contract.DRAIN_MARGIN_SECONDS
+
+
 def test_a_hang_is_seen_by_metrics_and_liveness(serve: Serve) -> None:
     """The queue grows while no step ends, and after stall_seconds the process is not alive."""
     server = serve(*SLOW, "--simulated-hang-after-requests", "1", "--stall-seconds", "5")
