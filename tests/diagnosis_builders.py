@@ -1,5 +1,6 @@
 """Pods, events, claims and nodes in the shapes that Kubernetes 1.36 gives them."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -181,9 +182,9 @@ def an_event(
 def evidence(
     *events: Happening,
     pod: str = "chat-one-x",
-    claims: dict[str, Json | None] | None = None,
-    claim_events: dict[str, tuple[Happening, ...]] | None = None,
-    nodes: dict[str, Json | None] | None = None,
+    claims: Mapping[str, Json | None] | None = None,
+    claim_events: Mapping[str, tuple[Happening, ...]] | None = None,
+    nodes: Mapping[str, Json | None] | None = None,
 ) -> Evidence:
     """Return evidence with the events of one pod."""
     return Evidence(

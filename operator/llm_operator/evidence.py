@@ -7,7 +7,7 @@ cannot be read is left out, and the diagnosis says less.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -147,28 +147,30 @@ class _Reading:
     async def read(self, inquiry: Inquiry) -> None:
         """Read what is asked, the most telling first."""
         for uid in inquiry.pods:
-            await self._read_events(uid)
+            await self._attempt(self._read_events(uid))
         for name in inquiry.claims:
-            await self._read_claim(name)
-        if not self.reads_nodes:
-            return
-        for name in inquiry.nodes:
-            await self._read_node(name)
-        if inquiry.wants_all_nodes:
-            await self._survey_nodes()
+            await self._attempt(self._read_claim(name))
+        if self.reads_nodes:
+            for name in inquiry.nodes:
+                await self._attempt(self._read_node(name))
+            if inquiry.wants_all_nodes:
+                await self._attempt(self._survey_nodes())
+
+    async def _attempt(self, reading: Coroutine[Any, Any, None]) -> None:
+        """Do one reading; one that fails is left out."""
+        try:
+            await reading
+        except ApiError as error:
+            _LOG.info("Left out of the evidence", namespace=self.namespace, error=str(error))
 
     async def _read_events(self, uid: str) -> None:
-        try:
-            found = await self.client.sample(
-                kinds.EVENT, self.namespace, f"regarding.uid={uid}", EVENT_LIMIT
-            )
-        except ApiError as error:
-            return _left_out("events", error)
+        found = await self.client.sample(
+            kinds.EVENT, self.namespace, f"regarding.uid={uid}", EVENT_LIMIT
+        )
         happenings = enumerate(map(read_event, found))
         # Without a time, the order of the answer stands.
         ordered = sorted(happenings, key=lambda h: (h[1].at is not None, h[1].at or h[0], h[0]))
         self.events[uid] = tuple(happening for _, happening in ordered)
-        return None
 
     async def _read_claim(self, name: str) -> None:
         try:
@@ -176,8 +178,6 @@ class _Reading:
         except NotFound:
             self.claims[name] = read_claim(name, None)
             return
-        except ApiError as error:
-            return _left_out("claim", error)
         claim = self.claims[name] = read_claim(name, obj)
         if claim.phase == "Pending":
             await self._read_events(claim.uid)
@@ -187,19 +187,8 @@ class _Reading:
             self.nodes[name] = read_node(name, await self.client.get(kinds.NODE, None, name))
         except NotFound:
             self.nodes[name] = read_node(name, None)
-        except ApiError as error:
-            _left_out("node", error)
 
     async def _survey_nodes(self) -> None:
-        try:
-            found = await self.client.sample(kinds.NODE, None, limit=NODE_LIMIT)
-        except ApiError as error:
-            return _left_out("nodes", error)
-        for obj in found:
+        for obj in await self.client.sample(kinds.NODE, None, limit=NODE_LIMIT):
             name = str(obj.get("metadata", {}).get("name", ""))
             self.nodes[name] = read_node(name, obj)
-        return None
-
-
-def _left_out(what: str, error: ApiError) -> None:
-    _LOG.info("Left out of the evidence", what=what, error=str(error))

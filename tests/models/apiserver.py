@@ -94,9 +94,26 @@ class ApiServerModel:
         ]
         return Listing(tuple(items), str(self._version))
 
-    async def get(self, kind: kinds.ResourceKind, namespace: str, name: str) -> Object:
+    async def sample(
+        self,
+        kind: kinds.ResourceKind,
+        namespace: str | None,
+        fields: str | None = None,
+        limit: int = 500,
+    ) -> tuple[Object, ...]:
+        self._request("list", kind)
+        uid = fields.removeprefix("regarding.uid=") if fields else ""
+        return tuple(
+            copy.deepcopy(obj)
+            for (other, where, _), obj in self.objects.items()
+            if other == kind
+            and where == (namespace or "")
+            and uid in ("", obj.get("regarding", {}).get("uid"))
+        )[:limit]
+
+    async def get(self, kind: kinds.ResourceKind, namespace: str | None, name: str) -> Object:
         self._request("get", kind)
-        return copy.deepcopy(self._find(kind, namespace, name))
+        return copy.deepcopy(self._find(kind, namespace or "", name))
 
     async def apply(
         self, kind: kinds.ResourceKind, obj: Mapping[str, Any], *, force: bool

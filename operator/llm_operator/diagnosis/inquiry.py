@@ -55,6 +55,8 @@ class Inquiry:
     nodes: tuple[str, ...] = ()
     wants_all_nodes: bool = False
     """Whether the taints of all nodes are wanted."""
+    symptoms: tuple[str, ...] = ()
+    """What the pods look like; other symptoms make what was read before worthless."""
     due_at: datetime | None = None
     """When the next question may come up that is not asked yet."""
 
@@ -70,6 +72,7 @@ class _Question:
 
     asked_at: datetime
     pod: Pod
+    symptom: str
     claims: tuple[str, ...] = ()
     wants_all_nodes: bool = False
 
@@ -88,16 +91,14 @@ def inquire(pods: Iterable[Object], deployments: Iterable[Object], now: datetime
         claims=tuple(claims)[:CLAIM_LIMIT],
         nodes=tuple(dict.fromkeys(pod.node for pod in bound)),
         wants_all_nodes=any(q.wants_all_nodes for q in now_due),
+        symptoms=tuple(q.symptom for q in now_due),
         due_at=min(later, default=None),
     )
 
 
 def _questions(pod: Pod, workload: Workload | None, now: datetime) -> Iterator[_Question]:
     if pod.is_terminating:
-        if pod.deleted_at and not is_overdue(pod, now):
-            yield _Question(pod.deleted_at + ENDING_PATIENCE + timedelta(seconds=1), pod)
-        elif pod.deleted_at:
-            yield _Question(now, pod)
+        yield _Question(_overdue_at(pod, now), pod, Reason.STUCK_TERMINATING)
         return
     if pod.is_ready or pod.is_finished or pod.created_at is None:
         return
@@ -107,9 +108,17 @@ def _questions(pod: Pod, workload: Workload | None, now: datetime) -> Iterator[_
     yield _Question(
         asked_at=_asked_at(pod, pod.created_at, finding),
         pod=pod,
+        symptom=_symptom(pod, finding),
         claims=workload.claims if workload and not _has_run(pod) else (),
         wants_all_nodes=finding.reason is Reason.TAINT_NOT_TOLERATED,
     )
+
+
+def _overdue_at(pod: Pod, now: datetime) -> datetime:
+    """Return when a pod that ends is first overdue; ``now`` if it is."""
+    if pod.deleted_at is None or is_overdue(pod, now):
+        return now
+    return pod.deleted_at + ENDING_PATIENCE + timedelta(seconds=1)
 
 
 def _is_vague(pod: Pod, finding: Finding) -> bool:
@@ -128,6 +137,11 @@ def _asked_at(pod: Pod, created: datetime, finding: Finding) -> datetime:
         return created + PATIENCE
     starting = [c for c in pod.containers if c.is_running and not c.has_started]
     return max(since) + (STARTING_PATIENCE if starting else PATIENCE)
+
+
+def _symptom(pod: Pod, finding: Finding) -> str:
+    containers = (f"{c.restarts}{c.is_running}{c.has_started}" for c in pod.containers)
+    return " ".join((pod.name, finding.reason, *containers))
 
 
 def _has_run(pod: Pod) -> bool:

@@ -223,9 +223,10 @@ def nearly(whole: Json) -> st.SearchStrategy[Json]:
 
 
 def _paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    inner = enumerate(value) if isinstance(value, list) else ()
-    inner = value.items() if isinstance(value, dict) else inner
-    return [path, *(found for key, item in inner for found in _paths(item, (*path, key)))]
+    inner: dict[Any, Any] = value if isinstance(value, dict) else {}
+    if isinstance(value, list):
+        inner = dict(enumerate(value))
+    return [path, *(found for key, item in inner.items() for found in _paths(item, (*path, key)))]
 
 
 def _replaced(value: Any, path: tuple[Any, ...], part: Any) -> Any:
