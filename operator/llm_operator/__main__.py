@@ -26,10 +26,12 @@ from llm_operator.cluster.informer import Informer, Scope
 from llm_operator.cluster.lease import Candidate, Elector, LeaseTiming
 from llm_operator.cluster.transport import Transport, connect
 from llm_operator.desired.pod import CURRENT_RENDERER
+from llm_operator.evidence import EvidenceReader
 from llm_operator.health import LAG_LIMIT_SECONDS, LoopWatch, ProbeServer
 from llm_operator.logs import configure_logs
 from llm_operator.observation import Environment
 from llm_operator.queue import WorkQueue
+from llm_operator.scrape import HttpFetch, Scraper
 from llm_operator.settings import OperatorSettings, SettingsInvalid, read_settings
 from llm_operator.telemetry import Telemetry
 from llm_operator.worker import Worker, utc_now
@@ -52,10 +54,15 @@ class Operator:
     bridge: Bridge
     elector: Elector
     loop_watch: LoopWatch
+    fetch: HttpFetch
     _stopping: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     async def run(self) -> int:
         """Run until a signal or a failure; return the exit code."""
+        async with self.fetch:
+            return await self._run()
+
+    async def _run(self) -> int:
         self._listen_for_signals()
         probes = ProbeServer(
             self.settings.probe_port, self.liveness, self.readiness, self.telemetry.exposition
@@ -167,11 +174,14 @@ async def assemble(settings: OperatorSettings) -> Operator:
     telemetry.observe(
         leads=elector.is_leader, depth=lambda: queue.depth, lag=lambda: loop_watch.lag_seconds
     )
+    fetch = HttpFetch()
     worker = Worker(
         cache=cache,
         client=client,
         queue=queue,
         telemetry=telemetry,
+        scraper=Scraper(fetch, utc_now, telemetry.scraped),
+        evidence=EvidenceReader(client, settings.watch_namespace, utc_now),
         environment=lambda: Environment(
             settings.server_image,
             CURRENT_RENDERER,
@@ -181,7 +191,7 @@ async def assemble(settings: OperatorSettings) -> Operator:
         identity=identity,
     )
     return Operator(
-        settings, transport, telemetry, queue, worker, informer, bridge, elector, loop_watch
+        settings, transport, telemetry, queue, worker, informer, bridge, elector, loop_watch, fetch
     )
 
 

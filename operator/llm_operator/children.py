@@ -30,6 +30,8 @@ from llm_operator.observation import Environment, Observation, revision_of
 from llm_operator.ownership import foreign_fields
 from llm_operator.plan import Apply, Delete
 from llm_operator.rollout.state import Decision
+from llm_operator.traffic import providers
+from llm_operator.traffic.asked import Asked
 
 FOREIGN_PATIENCE: Final = timedelta(seconds=60)
 FOREIGN_POLL: Final = timedelta(seconds=5)
@@ -45,7 +47,12 @@ class Wanted:
 
     hot: HotSpec
     decision: Decision
+    asked: Asked
+    """What is asked of the traffic."""
+    target: str
+    """Hash of the revision that the spec means."""
     revisions: tuple[Revision, ...]
+    """All known ones, with their history."""
     total: int
     revision_history_limit: int
 
@@ -59,7 +66,8 @@ class ChildrenPlan:
     deletes: tuple[Delete, ...] = ()
     conflicts: tuple[Finding, ...] = ()
     blocked: tuple[Finding, ...] = ()
-    repairs: tuple[str, ...] = ()
+    repairs: tuple[Apply, ...] = ()
+    """Applies of objects that exist and differ from what is wanted."""
     wake_at: datetime | None = None
 
 
@@ -98,7 +106,7 @@ def plan_children(
         deletes=_surplus(observation, (*revisions, *others)),
         conflicts=(*foreign, *_foreign_fields(observation)),
         blocked=(*(step.blocked for step in steps if step.blocked), *unknown),
-        repairs=tuple(_repair(step.apply) for step in steps if step.apply and step.apply.uid),
+        repairs=tuple(step.apply for step in steps if step.apply and step.apply.uid),
         wake_at=min((step.wake_at for step in steps if step.wake_at), default=None),
     )
 
@@ -106,39 +114,40 @@ def plan_children(
 def _wanted_revisions(observation: Observation, wanted: Wanted) -> list[dict[str, Any]]:
     decision = wanted.decision
     deployed = {revision_of(obj) for obj in observation.owned(kinds.DEPLOYMENT)}
-    in_use = {decision.stable, decision.rollout.target, *deployed} - {None}
-    kept = kept_revisions(wanted.revisions, (h for h in in_use if h), wanted.revision_history_limit)
-    rejected = frozenset(decision.rollout.rejected)
-    return [
-        render_controller_revision(
-            observation.identity, replace(revision, rejected=revision.hash in rejected)
-        )
-        for revision in kept
-    ]
+    rollout = decision.rollout
+    named = {wanted.target, decision.stable, rollout.target, rollout.previous}
+    in_use = {hash_ for hash_ in (*named, *decision.sizes, *deployed) if hash_}
+    kept = kept_revisions(wanted.revisions, in_use, wanted.revision_history_limit)
+    return [render_controller_revision(observation.identity, revision) for revision in kept]
 
 
 def _wanted_objects(
     observation: Observation, wanted: Wanted, environment: Environment
-) -> list[dict[str, Any]]:
+) -> list[Mapping[str, Any]]:
+    """Return all objects but revisions: traffic first, then sizes, of which those that grow."""
     hot = wanted.hot
     if kinds.SERVICE_MONITOR not in environment.optional_kinds:
         hot = replace(hot, service_monitor=None)
-    identity = observation.identity
-    objects = render_objects(identity, hot, wanted.decision.selected, wanted.total)
-    return [*objects, *_wanted_deployments(observation, wanted)]
+    return [
+        *providers.render(observation, environment, hot, wanted.asked),
+        *render_objects(observation.identity, hot, wanted.asked.hashes, wanted.total),
+        *_wanted_deployments(observation, wanted),
+    ]
 
 
 def _wanted_deployments(observation: Observation, wanted: Wanted) -> list[dict[str, Any]]:
-    decision, identity = wanted.decision, observation.identity
-    exists = {revision_of(obj) for obj in observation.owned(kinds.DEPLOYMENT)}
-    makes = exists | {decision.stable, decision.rollout.target}
-    return [
-        render_deployment(identity, revision, decision.sizes[revision.hash])
+    sizes, identity = wanted.decision.sizes, observation.identity
+    live = {
+        revision_of(obj): int(obj.get("spec", {}).get("replicas", 1))
+        for obj in observation.owned(kinds.DEPLOYMENT)
+    }
+    sized = [
+        revision
         for revision in wanted.revisions
-        if revision.hash in decision.sizes
-        and revision.hash in makes
-        and knows_renderer(revision.renderer)
+        if revision.hash in sizes and knows_renderer(revision.renderer)
     ]
+    sized.sort(key=lambda revision: sizes[revision.hash] < live.get(revision.hash, 0))
+    return [render_deployment(identity, revision, sizes[revision.hash]) for revision in sized]
 
 
 def _unknown_renderers(wanted: Wanted) -> list[Finding]:
@@ -210,7 +219,3 @@ def _foreign_fields(observation: Observation) -> list[Finding]:
         for deployment in observation.owned(kinds.DEPLOYMENT)
         for field in foreign_fields(deployment, ("spec", "template"))
     ]
-
-
-def _repair(apply: Apply) -> str:
-    return f'Put right {apply.kind.kind} "{apply.name}": {apply.cause}'

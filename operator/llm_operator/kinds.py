@@ -69,6 +69,9 @@ APPLIED_KINDS: Final = (
 )
 """Kinds the operator applies and prunes; each carries the label ``MANAGED_BY_LABEL``."""
 
+TRAFFIC_KINDS: Final = frozenset({SERVICE, HTTP_ROUTE})
+"""Kinds that carry traffic."""
+
 OPTIONAL_KINDS: Final = frozenset({HTTP_ROUTE, SERVICE_MONITOR})
 """Kinds that a cluster need not have; they are watched and applied where it has them."""
 

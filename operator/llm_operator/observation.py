@@ -1,7 +1,7 @@
 """Everything one reconcile pass looks at, gathered before it begins; frozen and pure.
 
-Nothing downstream reads the cluster or a pod. Objects are the plain JSON of the API server and are never
-changed in place.
+Nothing downstream reads the cluster or a pod. Objects are the plain JSON of the API server and are
+never changed in place.
 """
 
 from collections import Counter

@@ -62,6 +62,8 @@ class Plan:
     deletes: tuple[Delete, ...] = ()
     events: tuple[EventDraft, ...] = ()
     wake_at: datetime | None = None
+    is_rolling: bool = False
+    """Whether a rollout is under way."""
     phase: str = ""
     decided: str = ""
     """The decision's reason, for the log line."""

@@ -1,5 +1,8 @@
 """The workers: take a key, gather, decide, persist, act. The only caller of the cluster's writes.
 
+Gathered is what the cache holds and, only where it is wanted, the counters of pods that are judged
+and the evidence about pods that do not get ready; neither can fail a pass.
+
 Every write goes through here, in the plan's order: revisions, then the status that names them
 (guarded by its resourceVersion), then children, then removals, then events. A status that decides
 nothing comes after the children. Answers are fed back
@@ -11,7 +14,7 @@ with back-off.
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -31,11 +34,15 @@ from llm_operator.cluster.errors import (
     NotLeader,
 )
 from llm_operator.conditions import parse_time
+from llm_operator.diagnosis import refusal_reason
 from llm_operator.events import render_event
+from llm_operator.evidence import EvidenceReader
+from llm_operator.judging import order
 from llm_operator.observation import Environment, Observation, Refusal
 from llm_operator.plan import Apply, Delete, EventDraft, Plan
 from llm_operator.queue import Lane, QueueClosed, WorkQueue
 from llm_operator.reconcile import reconcile
+from llm_operator.scrape import Scraper
 from llm_operator.telemetry import Telemetry
 
 _LOG: Final = structlog.get_logger("llm_operator.reconcile")
@@ -59,6 +66,8 @@ class Worker:
     client: ClusterClient
     queue: WorkQueue[ResourceKey]
     telemetry: Telemetry
+    scraper: Scraper
+    evidence: EvidenceReader
     environment: Callable[[], Environment]
     identity: str
     """Name of this process, as events report it."""
@@ -114,12 +123,13 @@ class Worker:
     async def _reconcile(self, key: ResourceKey) -> Plan | None:
         observation = self.observe(key)
         if observation is None:
-            self.refusals.pop(key, None)
-            self.futile.pop(key, None)
-            self.telemetry.forget(key.namespace, key.name)
+            self._forget(key)
             return None
+        observation = await self._inquire(key, observation)
         plan = reconcile(observation, self.environment(), self.now())
         await self._perform(key, observation, plan)
+        if not plan.is_rolling:
+            self.scraper.forget(key)
         self.telemetry.phase(key.namespace, key.name, plan.phase)
         if plan.wake_at is not None:
             self.queue.add_after(key, max(0.0, (plan.wake_at - self.now()).total_seconds()))
@@ -138,6 +148,23 @@ class Worker:
             endpoint_slices=self.cache.endpoint_slices(key),
             refusals=tuple(standing.values()),
         )
+
+    async def _inquire(self, key: ResourceKey, observation: Observation) -> Observation:
+        """Ask beyond the cache what this pass needs; nothing, in a steady state."""
+        deployments = observation.owned(kinds.DEPLOYMENT)
+        evidence = await self.evidence.gather(key, observation.pods, deployments)
+        wanted = order(observation)
+        if wanted is None:
+            return replace(observation, evidence=evidence)
+        readings = await self.scraper.collect(key, wanted)
+        return replace(observation, evidence=evidence, readings=readings)
+
+    def _forget(self, key: ResourceKey) -> None:
+        self.refusals.pop(key, None)
+        self.futile.pop(key, None)
+        self.scraper.forget(key)
+        self.evidence.forget(key)
+        self.telemetry.forget(key.namespace, key.name)
 
     def _standing_refusals(
         self, key: ResourceKey, resource: Mapping[str, Any]
@@ -273,7 +300,7 @@ def _refusal_reason(error: ApiError) -> Reason:
         case Conflict():
             return Reason.FOREIGN_OBJECT
         case Forbidden() if "cannot" not in error.message:  # the words of a missing role
-            return Reason.QUOTA_EXCEEDED
+            return refusal_reason(error.message)
         case Forbidden():
             return Reason.UNKNOWN
         case _:

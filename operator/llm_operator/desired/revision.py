@@ -137,10 +137,11 @@ def choose_target(
     return make_revision(spec, *default)
 
 
-def renumber(target: Revision, kept: Iterable[Revision], previous_target: str | None) -> Revision:
-    """Give the target the next number when it has just become the target."""
-    if target.number and target.hash == previous_target:
-        return target
+def renumber(target: Revision, kept: Iterable[Revision]) -> Revision:
+    """Give the target the next number when it has just become the target.
+
+    The revision that is meant has the highest number, until another one is meant.
+    """
     highest = max((revision.number for revision in kept), default=0)
     if target.number == highest and target.number:
         return target

@@ -54,19 +54,17 @@ class Total:
 
 
 def decide_total(
-    asked: Asked, last: int | None, floor: ReplicasFloor | None, *, rolling: bool, now: datetime
+    asked: Asked, last: int | None, floor: ReplicasFloor | None, *, now: datetime
 ) -> Total:
     """Return the total; ``last`` is ``status.desiredReplicas``, None before the first pass.
 
-    While a revision changes (``rolling``) the total does not fall; 0 is obeyed at once.
+    A rollout that is under way may hold more (``Rollout.held_total``); 0 is obeyed at once.
     """
     if asked.replicas == 0:
         return Total(0)
     wanted = _clamp(asked)
     held = _floor(asked, wanted, last, floor, now)
     value = max(wanted, held.value if held else 0)
-    if rolling and last is not None:
-        value = max(value, last)
     return Total(value, held, held.since + FLOOR_INTERVAL if held else None)
 
 

@@ -86,8 +86,8 @@ def test_a_revision_gets_the_next_number_each_time_it_becomes_the_target() -> No
     """Numbers rise as targets change, and stay while the target does."""
     first, second = a_revision("builtin://tiny", 1), a_revision("builtin://simulated", 2)
 
-    back_again = renumber(first, [first, second], previous_target=second.hash)
-    unchanged = renumber(second, [first, second], previous_target=second.hash)
+    back_again = renumber(first, [first, second])
+    unchanged = renumber(second, [first, second])
 
     assert (back_again.number, unchanged.number) == (3, 2)
 
@@ -96,7 +96,7 @@ def test_a_number_written_before_a_crash_is_not_raised_twice() -> None:
     """The revision is written before the status; a pass between them finds the highest number."""
     first, second = a_revision("builtin://tiny", 3), a_revision("builtin://simulated", 2)
 
-    assert renumber(first, [first, second], previous_target=second.hash).number == 3
+    assert renumber(first, [first, second]).number == 3
 
 
 def test_a_revision_survives_its_controller_revision_and_its_snapshot() -> None:

@@ -20,21 +20,21 @@ BOUNDS = Bounds(2, 10)
 
 def test_without_autoscaling_the_spec_is_obeyed_in_both_directions() -> None:
     """Fixed replicas are what the spec says, at once."""
-    total = decide_total(Asked(1, None, through_scale=False), 8, None, rolling=False, now=NOW)
+    total = decide_total(Asked(1, None, through_scale=False), 8, None, now=NOW)
 
     assert (total.value, total.floor) == (1, None)
 
 
 def test_an_apply_without_replicas_keeps_the_pods_that_the_autoscaler_asked_for() -> None:
     """Min 2, total 8, then an apply that drops the field: the floor holds 8."""
-    total = decide_total(Asked(1, BOUNDS, through_scale=False), 8, None, rolling=False, now=NOW)
+    total = decide_total(Asked(1, BOUNDS, through_scale=False), 8, None, now=NOW)
 
     assert (total.value, total.floor) == (8, ReplicasFloor(8, NOW))
 
 
 def test_an_autoscaler_that_lowers_through_scale_is_obeyed() -> None:
     """A fall that the owner of the scale subresource asked for sets no floor."""
-    total = decide_total(Asked(3, BOUNDS, through_scale=True), 8, None, rolling=False, now=NOW)
+    total = decide_total(Asked(3, BOUNDS, through_scale=True), 8, None, now=NOW)
 
     assert (total.value, total.floor) == (3, None)
 
@@ -43,7 +43,7 @@ def test_the_floor_ends_when_the_spec_has_caught_up() -> None:
     """A clamped value at or above the floor ends it for good."""
     floor = ReplicasFloor(8, NOW)
 
-    total = decide_total(Asked(8, BOUNDS, through_scale=True), 8, floor, rolling=False, now=NOW)
+    total = decide_total(Asked(8, BOUNDS, through_scale=True), 8, floor, now=NOW)
 
     assert (total.value, total.floor) == (8, None)
 
@@ -53,9 +53,7 @@ def test_the_floor_falls_by_one_or_ten_percent_each_minute() -> None:
     floor = ReplicasFloor(30, NOW)
     later = NOW + timedelta(seconds=125)
 
-    total = decide_total(
-        Asked(1, Bounds(1, 50), through_scale=False), 30, floor, rolling=False, now=later
-    )
+    total = decide_total(Asked(1, Bounds(1, 50), through_scale=False), 30, floor, now=later)
 
     assert total.value == 30 - 3 - 2
     assert total.floor == ReplicasFloor(25, NOW + timedelta(seconds=120))
@@ -63,20 +61,12 @@ def test_the_floor_falls_by_one_or_ten_percent_each_minute() -> None:
 
 
 def test_zero_is_obeyed_at_once() -> None:
-    """0 stops everything: with autoscaling, with a floor and during a rollout."""
+    """0 stops everything, with autoscaling and with a floor."""
     floor = ReplicasFloor(8, NOW)
 
-    total = decide_total(Asked(0, BOUNDS, through_scale=False), 8, floor, rolling=True, now=NOW)
+    total = decide_total(Asked(0, BOUNDS, through_scale=False), 8, floor, now=NOW)
 
     assert (total.value, total.floor) == (0, None)
-
-
-def test_the_total_does_not_fall_while_a_revision_changes() -> None:
-    """A rollout may grow and never shrinks."""
-    falling = decide_total(Asked(1, None, through_scale=True), 4, None, rolling=True, now=NOW)
-    rising = decide_total(Asked(6, None, through_scale=True), 4, None, rolling=True, now=NOW)
-
-    assert (falling.value, rising.value) == (4, 6)
 
 
 @given(
@@ -92,14 +82,11 @@ def test_with_autoscaling_the_total_is_never_below_the_minimum_nor_above_what_wa
 ) -> None:
     """The total stays within the bounds, or at most at what already ran."""
     bounds = Bounds(minimum, minimum + extra)
-    first = decide_total(
-        Asked(replicas, bounds, through_scale=through_scale), last, None, rolling=False, now=NOW
-    )
+    first = decide_total(Asked(replicas, bounds, through_scale=through_scale), last, None, now=NOW)
     later = decide_total(
         Asked(replicas, bounds, through_scale=through_scale),
         first.value,
         first.floor,
-        rolling=False,
         now=NOW + timedelta(seconds=seconds),
     )
 

@@ -1,0 +1,115 @@
+"""The judgement's part of a pass: which counters to read, what they say, what to remember; pure.
+
+The worker asks ``order`` before it gathers, ``reconcile`` calls the rest around the machine. A
+window lives as long as the machine keeps ``windowStartedAt``; its memory is persisted beside it.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from llm_operator import status as reporting
+from llm_operator.api.analysis import Analysis
+from llm_operator.api.resource import LLMDeployment, SpecInvalid
+from llm_operator.api.rollout import Strategy
+from llm_operator.ask import Ask
+from llm_operator.judgement.evidence import restarts_of
+from llm_operator.judgement.limits import Case, limits_of
+from llm_operator.judgement.order import Order, order_for
+from llm_operator.judgement.verdict import judge, unless_news
+from llm_operator.judgement.window import Window, follow
+from llm_operator.observation import Observation, count_pods
+from llm_operator.rollout.state import Decision, Judgement, Policy, Rollout
+from llm_operator.status import Memory
+from llm_operator.traffic.asked import WHOLE
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What the judge says in one pass."""
+
+    fresh: Judgement | None = None
+    """For the machine; None where the readings do not suffice for a verdict."""
+    shown: Judgement | None = None
+    """For the status: where there is no new verdict, the last one of the window."""
+    window: Window | None = None
+
+
+def order(observation: Observation) -> Order | None:
+    """Return which counters are to be read before the pass; None while nothing is judged."""
+    memory = reporting.recall(observation.resource.get("status") or {})
+    since = memory.rollout.window_started_at
+    if since is None:
+        return None
+    try:
+        analysis = LLMDeployment.parse(observation.resource).spec.rollout.analysis
+    except SpecInvalid:
+        return None
+    case = _case(observation, memory, timedelta(0))
+    return None if case is None else order_for(case, since, analysis, observation.pods)
+
+
+def form_opinion(observation: Observation, memory: Memory, ask: Ask, now: datetime) -> Opinion:
+    """Judge what was read in the window that is open."""
+    case = _case(observation, memory, _min_time(memory.rollout, ask.policy))
+    window = _follow(observation, memory.window, memory.rollout)
+    if case is None or window is None:
+        return Opinion()
+    last = _of_window(memory.verdict, window)
+    if observation.readings is None:
+        return Opinion(None, last, window)
+    fresh, window = judge(window, observation.readings, case, limits_of(ask.analysis), now)
+    return Opinion(fresh, unless_news(last, fresh), window)
+
+
+def carry_over(observation: Observation, opinion: Opinion, decision: Decision) -> Opinion:
+    """Return what is to be remembered after the decision; a new window begins without a verdict."""
+    window = _follow(observation, opinion.window, decision.rollout)
+    if window is None:
+        return Opinion()
+    return Opinion(shown=_of_window(opinion.shown, window), window=window)
+
+
+def next_reading(
+    observation: Observation, window: Window | None, analysis: Analysis, now: datetime
+) -> datetime | None:
+    """Return when the counters are to be read again; at once if this window has seen none."""
+    if window is None:
+        return None
+    readings = observation.readings
+    if readings is None or readings.collected_at < window.started_at:
+        return now
+    return readings.collected_at + timedelta(seconds=analysis.interval_seconds)
+
+
+def _min_time(rollout: Rollout, policy: Policy) -> timedelta:
+    """Return how long the present step lasts at least; only a canary's steps last."""
+    index, frozen = rollout.step, rollout.frozen
+    is_canary = frozen is not None and frozen.strategy is Strategy.CANARY
+    if index is None or not is_canary or index >= len(policy.steps):
+        return timedelta(0)
+    return timedelta(seconds=policy.steps[index].min_seconds)
+
+
+def _case(observation: Observation, memory: Memory, min_time: timedelta) -> Case | None:
+    rollout, stable = memory.rollout, memory.stable
+    if rollout.target is None:
+        return None
+    beside = stable is not None and stable != rollout.target
+    has_stable = beside and count_pods(observation).ready.get(stable or "", 0) > 0
+    return Case(
+        canary=rollout.target,
+        stable=stable,
+        relative=has_stable and rollout.weight_percent < WHOLE,
+        min_time=min_time,
+        restarts=restarts_of(observation.pods, rollout.target),
+    )
+
+
+def _follow(observation: Observation, window: Window | None, rollout: Rollout) -> Window | None:
+    restarts = restarts_of(observation.pods, rollout.target) if rollout.target else ()
+    return follow(window, rollout.window_started_at, restarts)
+
+
+def _of_window(verdict: Judgement | None, window: Window) -> Judgement | None:
+    is_its = verdict is not None and verdict.window_started_at == window.started_at
+    return verdict if is_its else None
