@@ -8,8 +8,10 @@ from dataclasses import replace
 from llm_operator import kinds
 from llm_operator.cluster.informer import Informer, Scope
 from llm_operator.cluster.lease import Candidate, Elector, LeaseTiming
+from llm_operator.evidence import EvidenceReader
 from llm_operator.permissions import PERMISSIONS, Verb
 from tests.builders import NOW
+from tests.diagnosis_builders import a_deployment, a_pod, an_unbound_pod
 from tests.models.apiserver import ApiServerModel
 from tests.models.operator import KEY, OperatorModel
 
@@ -87,6 +89,18 @@ def plant_leftovers(operator: OperatorModel) -> None:
         operator.api.create(kind, spare, "another-version")
 
 
+async def look_into_trouble(operator: OperatorModel) -> None:
+    """Read about pods that are not ready: one that hangs, and one that taints keep away."""
+    reader = EvidenceReader(
+        client=operator.api,  # type: ignore[arg-type]  # the model has the client's verbs
+        watched_namespace="",
+        now=lambda: NOW,
+    )
+    tainted = "0/1 nodes are available: 1 node(s) had untolerated taint(s)."
+    pods = [a_pod(), an_unbound_pod(tainted, "chat-one-y")]
+    await reader.gather(KEY, pods, [a_deployment(claims=("models",))])
+
+
 async def asked_in_a_whole_life() -> Grants:
     """Return verbs by (group, resource) of an operator that does all that it ever does."""
     operator = OperatorModel(DiscoverableApi())
@@ -105,6 +119,7 @@ async def asked_in_a_whole_life() -> Grants:
     await operator.settle()
     plant_leftovers(operator)
     await operator.settle()
+    await look_into_trouble(operator)
     await hold_the_lease(operator.api)
     asked = requests_as_grants(operator.api.requests)
     for kind in watched:
