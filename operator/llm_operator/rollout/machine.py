@@ -2,249 +2,230 @@
 
 ::
 
-              target is not stable                 target ready            endpoints are the
-    (idle) ──────────────────────► Preparing ───────────────────► Moving ──new pods for 5 s──┐
-      ▲  │                         │  ▲    │                  (stable := target)             │
-      │  │ Recreate                │  │    │ deadline (BlueGreen): rejected                 ▼
-      │  └────────► Draining ──────┼──┘    ▼                                             Draining
-      │              old pods gone │    (idle, Stalled)                                      │
-      │                            │ spec is stable's again                                  │
-      └────────────────────────────┴──────────── pods of every other revision are gone ◄─────┘
+    Stable ──new revision──► Preparing ──► Step 0..n ──► Promoting ──► Baking ──► Stable
+      ▲                          │           │  ▲  │         │           │
+      │                          │           ▼  │  ▼         │           │ pointer back
+      │                          │        Paused Holding     │           │
+      │                          └───────────┴──┬──┴─────────┴───────────┘
+      └── revert, superseded ── RollingBack ◄───┘ ── fail, abort ──► RolledBack
 
-``BlueGreen`` prepares the new revision at full size beside the old one; ``Recreate`` drains the
-old one first. Without a stable revision the target is prepared directly and goes on trying past
-its deadline, as ``Recreate`` does: there is nothing to fall back to. Until the old pods are let go
-a move is taken back when the spec is, or when the new revision loses all of its ready pods. A pod
-counts as gone when its object is gone: a terminating pod still holds its accelerator. Every
-decision follows from the arguments, so a restart at any point goes on where the status says.
+The presets are the same machine: BlueGreen adds as many pods as there are and has one step of
+100 %; Rolling has a step per pod and no judge; Recreate, and a rollout that replaces a revision
+which serves nothing, clears first. The modules beside this one hold the transitions: ``rest``
+(Stable, RolledBack), ``stepping``, ``promotion`` (Promoting, Baking), ``waiting``, ``retreat`` and
+``commands``.
+
+Every decision follows from the arguments, so a restart at any point goes on where the status says.
+A pod counts as gone when its object is gone: a terminating one still holds its accelerator.
 """
 
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
-from llm_operator.api.spec import Strategy
+from llm_operator.api.reasons import Reason
 from llm_operator.api.status import RolloutPhase
-from llm_operator.rollout.state import Decision, Intent, Outcome, Rollout, World
+from llm_operator.rollout import promotion, rest, retreat, scaling, stepping, waiting
+from llm_operator.rollout.commands import obeyed
+from llm_operator.rollout.position import (
+    AT_REST,
+    LOSS_PATIENCE,
+    PROXY_DELAY,
+    Case,
+    Position,
+    is_judged,
+)
+from llm_operator.rollout.retreat import APPLY_PATIENCE, roll_back
+from llm_operator.rollout.sizes import clears_first, extra_pods
+from llm_operator.rollout.state import (
+    Decision,
+    Intent,
+    Judgement,
+    Policy,
+    Rollout,
+    World,
+)
 
-PROXY_DELAY: Final = timedelta(seconds=6)
-"""Kept between 'EndpointSlices show only the new pods' and the old pods' end.
+_TRANSITIONS_MAX: Final = 32
+"""More in one pass than any path through the diagram has."""
 
-Proxies are given 5 s; one more because times are persisted in whole seconds.
-"""
+_TRANSITIONS: Final[Mapping[RolloutPhase, Callable[[Position, Case], Position]]] = {
+    RolloutPhase.STABLE: rest.from_rest,
+    RolloutPhase.ROLLED_BACK: rest.from_rest,
+    RolloutPhase.PREPARING: stepping.from_preparing,
+    RolloutPhase.STEP: stepping.from_step,
+    RolloutPhase.PAUSED: waiting.from_paused,
+    RolloutPhase.HOLDING: waiting.from_holding,
+    RolloutPhase.PROMOTING: promotion.from_promoting,
+    RolloutPhase.BAKING: promotion.from_baking,
+    RolloutPhase.ROLLING_BACK: retreat.move_back,
+}
 
-REJECTED_LIMIT: Final = 5
-"""Rejected hashes kept in status, newest last."""
+_JUDGED: Final = frozenset(
+    {
+        RolloutPhase.STEP,
+        RolloutPhase.PAUSED,
+        RolloutPhase.HOLDING,
+        RolloutPhase.PROMOTING,
+        RolloutPhase.BAKING,
+    }
+)
 
 
 def advance(
-    rollout: Rollout, stable: str | None, intent: Intent, world: World, now: datetime
+    rollout: Rollout,
+    stable: str | None,
+    intent: Intent,
+    world: World,
+    judgement: Judgement | None,
+    now: datetime,
 ) -> Decision:
     """Take every transition that is due now and say what follows from the state reached."""
-    for _ in range(len(RolloutPhase) * 2):
-        following, new_stable = _transition(rollout, stable, intent, world, now)
-        if (following, new_stable) == (rollout, stable):
+    case = Case(intent, world, judgement, now.replace(microsecond=0))
+    position = obeyed(_observed(Position(rollout, stable), case), case)
+    for _ in range(_TRANSITIONS_MAX):
+        following = _transition(position, case)
+        if following == position:
             break
-        rollout, stable = following, new_stable
-    outcome = _outcome(rollout, stable, intent, world, now)
+        position = following
+    phase = position.rollout.phase
+    window = position.rollout.window_started_at
     return Decision(
-        rollout=rollout,
-        stable=stable,
-        sizes=_sizes(rollout, stable, intent, world),
-        outcome=outcome,
-        wake_at=_wake_at(rollout, outcome),
+        rollout=position.rollout,
+        stable=position.stable,
+        sizes=_sizes(position, case),
+        notes=position.notes,
+        refusal=rest.refusal(position, case),
+        wake_at=_wake_at(position, case),
+        is_judged=window is not None and phase in _JUDGED and is_judged(position),
     )
 
 
-def _transition(
-    rollout: Rollout, stable: str | None, intent: Intent, world: World, now: datetime
-) -> tuple[Rollout, str | None]:
-    if intent.total == 0:
-        if stable is not None and _is_rejected(rollout, intent):
-            return _idle(rollout, rollout.target), stable
-        return _idle(rollout, intent.target), intent.target
-    match rollout.phase:
-        case None:
-            return _from_idle(rollout, stable, intent, now), stable
-        case RolloutPhase.PREPARING:
-            return _from_preparing(rollout, stable, intent, world, now)
-        case RolloutPhase.MOVING:
-            return _from_moving(rollout, stable, intent, world, now)
-        case RolloutPhase.DRAINING:
-            return _from_draining(rollout, stable, intent, world, now), stable
+def _observed(position: Position, case: Case) -> Position:
+    """Take note of what the machine keeps about the world."""
+    position = _traffic_observed(position, case)
+    if position.rollout.phase in AT_REST:
+        return rest.watched(position, case)
+    held = position.rollout.held_total
+    if held is None:
+        return position
+    return position.but(held_total=max(held, case.intent.total))
 
 
-def _from_idle(rollout: Rollout, stable: str | None, intent: Intent, now: datetime) -> Rollout:
-    if intent.target == stable:
-        return _idle(rollout, intent.target)
-    if _is_rejected(rollout, intent):
-        return rollout
-    return _start(rollout, stable, intent, now)
+def _traffic_observed(position: Position, case: Case) -> Position:
+    rollout, traffic = position.rollout, case.world.traffic
+    if rollout.phase in AT_REST:
+        return position
+    if traffic.is_applied and traffic.weight_percent == rollout.weight_percent:
+        return position.but(applied_at=rollout.applied_at or case.now, unapplied_since=None)
+    return position.but(unapplied_since=rollout.unapplied_since or case.now)
 
 
-def _is_rejected(rollout: Rollout, intent: Intent) -> bool:
-    """Whether the spec still has the hash that missed its deadline."""
-    return intent.target == rollout.target and intent.target in rollout.rejected
+def _transition(position: Position, case: Case) -> Position:
+    phase = position.rollout.phase
+    if phase in AT_REST:
+        return rest.from_rest(position, case)
+    if case.intent.total == 0:
+        return rest.stopped(position, case)
+    redirected = _redirected(position, case)
+    if redirected is not None:
+        return redirected
+    if phase in (RolloutPhase.STEP, RolloutPhase.PAUSED, RolloutPhase.HOLDING):
+        position = stepping.remapped(position, case)
+    return _TRANSITIONS[position.rollout.phase](position, case)
 
 
-def _start(rollout: Rollout, stable: str | None, intent: Intent, now: datetime) -> Rollout:
-    """Begin a rollout to the intent's target; an earlier rejection of it is forgotten."""
-    drains_first = intent.strategy is Strategy.RECREATE and stable is not None
-    return Rollout(
-        phase=RolloutPhase.DRAINING if drains_first else RolloutPhase.PREPARING,
-        target=intent.target,
-        strategy=intent.strategy,
-        started_at=now,
-        deadline_at=now + intent.progress_deadline,
-        rejected=tuple(hash_ for hash_ in rollout.rejected if hash_ != intent.target),
-    )
+def _redirected(position: Position, case: Case) -> Position | None:
+    """Follow a spec that means another revision than the rollout is about; None if it does not."""
+    rollout, target, stable = position.rollout, case.intent.target, position.stable
+    if target == rollout.target or rollout.phase is RolloutPhase.ROLLING_BACK:
+        return None
+    if rollout.phase is RolloutPhase.BAKING:
+        if target == rollout.previous:
+            return promotion.pointer_back(position, case, Reason.REVERTED, "The spec went back")
+        return rest.settled(position, rollout.target or "")
+    if target == stable:
+        return roll_back(position, case, Reason.REVERTED, "The spec went back")
+    if stable is None or clears_first(position.frozen):
+        superseded = position.noted(Reason.SUPERSEDED, f"The spec went on to revision {target}")
+        return rest.begun(superseded, case)
+    return roll_back(position, case, Reason.SUPERSEDED, f"The spec went on to revision {target}")
 
 
-def _from_preparing(
-    rollout: Rollout, stable: str | None, intent: Intent, world: World, now: datetime
-) -> tuple[Rollout, str | None]:
-    target = rollout.target
-    if intent.target != target:
-        return _redirected(rollout, stable, intent, now), stable
-    if not _has_room(rollout, stable, intent, world):
-        return replace(rollout, deadline_at=None), stable  # it counts from the first possible pod
-    if rollout.deadline_at is None:
-        return replace(rollout, deadline_at=now + intent.progress_deadline), stable
-    if world.ready.get(target, 0) >= intent.total:
-        return replace(rollout, phase=RolloutPhase.MOVING), target
-    can_fall_back = rollout.strategy is Strategy.BLUE_GREEN and stable is not None
-    if can_fall_back and now >= rollout.deadline_at:
-        rejected = (*(h for h in rollout.rejected if h != target), target)[-REJECTED_LIMIT:]
-        return Rollout(target=target, rejected=rejected), stable
-    return rollout, stable
+def _sizes(position: Position, case: Case) -> Mapping[str, int]:
+    match position.rollout.phase:
+        case RolloutPhase.STABLE | RolloutPhase.ROLLED_BACK:
+            return _sizes_at_rest(position, case)
+        case RolloutPhase.BAKING:
+            return _sizes_while_baking(position, case)
+        case RolloutPhase.PAUSED | RolloutPhase.HOLDING:
+            move = scaling.stable_only(position, case)
+        case RolloutPhase.ROLLING_BACK:
+            move = retreat.retreat_sizes(position, case)
+        case _:
+            move = scaling.advance_sizes(position, case)
+    return scaling.sizes_by_hash(position, case, move)
 
 
-def _redirected(rollout: Rollout, stable: str | None, intent: Intent, now: datetime) -> Rollout:
-    """The spec was edited while its predecessor was being prepared: that one leaves first."""
-    if intent.target == stable:
-        return replace(rollout, phase=RolloutPhase.DRAINING, target=stable, deadline_at=None)
-    if rollout.strategy is Strategy.RECREATE:
-        restarted = _start(rollout, stable, intent, now)
-        return replace(restarted, phase=RolloutPhase.DRAINING, strategy=Strategy.RECREATE)
-    return _start(rollout, stable, intent, now)
+def _sizes_at_rest(position: Position, case: Case) -> Mapping[str, int]:
+    """Give stable the total; pods of other revisions that are still there may take room."""
+    sizes = scaling.leaving(position, case)
+    if position.stable is None:
+        return sizes
+    total, replicas = case.intent.total, case.stable(position).replicas
+    others = sum(case.count(hash_).claimed for hash_ in sizes)
+    frozen = rest.freeze(position, case)
+    room = max(0, total + extra_pods(frozen, total) - others)
+    sizes[position.stable] = min(total, max(replicas, room))
+    return sizes
 
 
-def _from_moving(
-    rollout: Rollout, stable: str | None, intent: Intent, world: World, now: datetime
-) -> tuple[Rollout, str | None]:
-    others = [h for h, count in world.existing.items() if h != stable and count > 0]
-    if not others:
-        return replace(rollout, phase=RolloutPhase.DRAINING), stable
-    fallback = _fallback(stable, intent, world)
-    if fallback is not None:
-        return _moved_back(rollout, intent, fallback), fallback
-    arrived = world.endpoints == {stable} and world.ready.get(stable or "", 0) >= intent.total
-    if not arrived:
-        return replace(rollout, moved_at=None), stable
-    if rollout.moved_at is None:
-        return replace(rollout, moved_at=now), stable
-    if now >= rollout.moved_at + PROXY_DELAY:
-        return replace(rollout, phase=RolloutPhase.DRAINING), stable
-    return rollout, stable
+def _sizes_while_baking(position: Position, case: Case) -> Mapping[str, int]:
+    """Grow the new revision to the total; the old one keeps what fits beside it."""
+    total, rollout = case.total(position), position.rollout
+    old, new = case.count(rollout.previous), case.stable(position)
+    free = scaling.room(position, case)
+    wanted = max(0, total - new.replicas)
+    more = min(free, wanted)
+    known = {*case.world.existing, *case.world.replicas}
+    ending = sum(case.count(hash_).ending for hash_ in known)
+    lacking = max(0, wanted - more - ending)
+    cause = case.world.causes.get(position.stable or "")
+    if cause is not None and not cause.is_final:
+        lacking = max(lacking, new.unready)
+    kept = max(0, min(old.replicas, total, extra_pods(position.frozen, total)) - lacking)
+    sizes = scaling.leaving(position, case)
+    sizes[position.stable or ""] = new.replicas + more
+    if rollout.previous is not None:
+        sizes[rollout.previous] = kept
+    return sizes
 
 
-def _fallback(stable: str | None, intent: Intent, world: World) -> str | None:
-    """Return the old revision to move back to, while it still stands at full size.
-
-    The spec was edited back to it, or the new one has lost all of its ready pods.
-    """
-    whole = [h for h, ready in world.ready.items() if h != stable and ready >= intent.total]
-    if intent.target in whole:
-        return intent.target
-    new_is_down = world.ready.get(stable or "", 0) == 0
-    return whole[0] if whole and new_is_down else None
+def _wake_at(position: Position, case: Case) -> datetime | None:
+    """Return when time alone changes something."""
+    moments = [moment for moment in _moments(position, case.policy) if moment > case.now]
+    return min(moments, default=None)
 
 
-def _moved_back(rollout: Rollout, intent: Intent, fallback: str) -> Rollout:
-    """Move again, to ``fallback``; what failed is rejected, what was only edited away is not."""
-    if intent.target == fallback:
-        return replace(rollout, target=fallback, moved_at=None)
-    failed = rollout.target
-    kept = [hash_ for hash_ in rollout.rejected if hash_ != failed]
-    rejected = (*kept, failed)[-REJECTED_LIMIT:] if failed else tuple(kept)
-    return Rollout(target=failed, rejected=rejected)
-
-
-def _from_draining(
-    rollout: Rollout, stable: str | None, intent: Intent, world: World, now: datetime
-) -> Rollout:
-    if rollout.target != stable:  # Recreate, before the new pods
-        if intent.target != rollout.target:
-            return _redirected(rollout, stable, intent, now)
-        if any(world.existing.values()):
-            return rollout
-        deadline_at = now + intent.progress_deadline
-        return replace(
-            rollout, phase=RolloutPhase.PREPARING, started_at=now, deadline_at=deadline_at
-        )
-    if any(count for hash_, count in world.existing.items() if hash_ != stable):
-        return rollout
-    return _idle(rollout, stable)
-
-
-def _idle(rollout: Rollout, target: str | None) -> Rollout:
-    return Rollout(target=target, rejected=rollout.rejected)
-
-
-def _has_room(rollout: Rollout, stable: str | None, intent: Intent, world: World) -> bool:
-    """Whether the target's pods may exist: nothing but it and (BlueGreen) stable is left."""
-    stays = {intent.target}
-    if rollout.strategy is not Strategy.RECREATE and stable is not None:
-        stays.add(stable)
-    return not any(count for hash_, count in world.existing.items() if hash_ not in stays)
-
-
-def _sizes(rollout: Rollout, stable: str | None, intent: Intent, world: World) -> dict[str, int]:
-    total = intent.total
-    leaving = {
-        hash_: 0
-        for hash_ in {*world.replicas, *world.existing}
-        if world.existing.get(hash_, 0) or hash_ == rollout.target
-    }
-    wanted: dict[str | None, int] = {}
-    match rollout.phase:
-        case None:
-            wanted = {stable: total}
-        case RolloutPhase.PREPARING:
-            wanted = {stable: total if rollout.strategy is Strategy.BLUE_GREEN else 0}
-            if _has_room(rollout, stable, intent, world):
-                wanted |= {rollout.target: total}
-        case RolloutPhase.MOVING:
-            leaving = {h: min(total, world.replicas.get(h, 0)) for h in leaving}
-            wanted = {stable: total}
-        case RolloutPhase.DRAINING:
-            serves = rollout.target == stable or rollout.strategy is Strategy.BLUE_GREEN
-            wanted = {stable: total if serves else 0}
-    return leaving | {hash_: size for hash_, size in wanted.items() if hash_ is not None}
-
-
-def _outcome(
-    rollout: Rollout, stable: str | None, intent: Intent, world: World, now: datetime
-) -> Outcome:
-    match rollout.phase:
-        case None if intent.total == 0:
-            return Outcome.STOPPED
-        case None:
-            return Outcome.IDLE if rollout.target == stable else Outcome.REJECTED
-        case RolloutPhase.PREPARING:
-            if not _has_room(rollout, stable, intent, world):
-                return Outcome.CLEARING
-            overdue = rollout.deadline_at is not None and now >= rollout.deadline_at
-            return Outcome.OVERDUE if overdue else Outcome.PREPARING
-        case RolloutPhase.MOVING:
-            return Outcome.MOVING
-        case RolloutPhase.DRAINING:
-            return Outcome.DRAINING if rollout.target == stable else Outcome.CLEARING
-
-
-def _wake_at(rollout: Rollout, outcome: Outcome) -> datetime | None:
-    if rollout.phase is RolloutPhase.MOVING and rollout.moved_at is not None:
-        return rollout.moved_at + PROXY_DELAY
-    if rollout.phase is RolloutPhase.PREPARING and outcome is not Outcome.OVERDUE:
-        return rollout.deadline_at
-    return None
+def _moments(position: Position, policy: Policy) -> list[datetime]:
+    rollout = position.rollout
+    phase, clock, began = rollout.phase, rollout.clock_started_at, rollout.step_started_at
+    delays: list[tuple[datetime | None, timedelta]] = [
+        (rollout.deadline_at, timedelta()),
+        (rollout.pause_until, timedelta()),
+        (rollout.applied_at, PROXY_DELAY),
+        (rollout.unapplied_since, LOSS_PATIENCE),
+        (rollout.lost_since, LOSS_PATIENCE),
+        (rollout.stable_lost_since, policy.progress_deadline),
+        (clock, policy.inconclusive),
+    ]
+    if phase is RolloutPhase.STEP and rollout.step is not None:
+        index = min(rollout.step, len(policy.steps) - 1)
+        delays.append((clock, timedelta(seconds=policy.steps[index].min_seconds)))
+    if phase is RolloutPhase.HOLDING:
+        delays.append((rollout.holding_deadline_at, timedelta()))
+    if phase is RolloutPhase.BAKING:
+        delays.append((began, policy.bake))
+    if phase is RolloutPhase.ROLLING_BACK:
+        delays.append((began, APPLY_PATIENCE))
+    return [moment + delay for moment, delay in delays if moment is not None]

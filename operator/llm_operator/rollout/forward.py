@@ -1,0 +1,34 @@
+"""What stepping and promoting share: watch over the canary, verdicts, scaling. Pure."""
+
+from llm_operator.api.status import RolloutPhase
+from llm_operator.rollout.entering import held, on_failure
+from llm_operator.rollout.position import Case, Position, asked, failure, holding_cause
+from llm_operator.rollout.scaling import advance_sizes
+
+
+def watch_canary(position: Position, case: Case) -> Position:
+    """Note since when the canary has had no ready pod; a share goes back at once if it can."""
+    rollout = position.rollout
+    if case.canary(position).ready > 0:
+        return position.but(lost_since=None)
+    position = position.but(lost_since=rollout.lost_since or case.now)
+    baking = rollout.phase is RolloutPhase.BAKING
+    if not baking and position.stable and case.stable(position).ready > 0:
+        return asked(position, 0)
+    return position
+
+
+def judged(position: Position, case: Case) -> Position | None:
+    """Return where a bad verdict or a reason to hold leads, None for neither."""
+    failed = failure(position, case)
+    if failed is not None:
+        return on_failure(position, case, failed.reason, failed.message)
+    cause = holding_cause(position, case)
+    if cause is not None:
+        return held(position, case, cause.reason, cause.message)
+    return None
+
+
+def scaled(position: Position, case: Case) -> Position:
+    """Ask for the share of the next move; the sizes follow from the position."""
+    return asked(position, advance_sizes(position, case).weight_percent)

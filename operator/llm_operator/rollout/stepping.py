@@ -1,0 +1,161 @@
+"""Towards the canary: preparing its first pods, then step by step. Pure."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
+
+from llm_operator.api.reasons import Reason
+from llm_operator.api.status import RolloutPhase
+from llm_operator.rollout.entering import entered_step, next_step, on_failure, paused, promoting
+from llm_operator.rollout.forward import judged, scaled, watch_canary
+from llm_operator.rollout.position import (
+    Case,
+    Position,
+    extended,
+    is_overdue,
+    needs_evidence,
+    verdict,
+)
+from llm_operator.rollout.promotion import promoted
+from llm_operator.rollout.retreat import roll_back
+from llm_operator.rollout.scaling import goal, is_reached, room
+from llm_operator.rollout.sizes import clears_first
+from llm_operator.rollout.state import Cause, Step, VerdictOutcome
+
+_SECOND: Final = timedelta(seconds=1)
+
+
+def from_preparing(position: Position, case: Case) -> Position:
+    """Wait for the first pods; the share stays where it is."""
+    rollout, canary = position.rollout, case.canary(position)
+    position = extended(position, case, canary.ready)
+    if rollout.promote_asked and canary.ready >= 1:
+        return promoting(position, case)
+    if canary.ready >= goal(position, case).canary and not _is_clearing(position, case):
+        return _prepared(position, case)
+    return _late(_timed(position, case), case)
+
+
+def _is_clearing(position: Position, case: Case) -> bool:
+    return clears_first(position.frozen) and case.stable(position).claimed > 0
+
+
+def _prepared(position: Position, case: Case) -> Position:
+    """Take the first pods into the first step; a first revision has no traffic to move."""
+    position = position.but(cause=None, message="")
+    if position.stable is None:
+        return promoted(position, case)
+    if position.rollout.pause_asked or case.policy.paused:
+        by = Reason.PAUSED_BY_COMMAND if position.rollout.pause_asked else Reason.PAUSED_BY_SPEC
+        return paused(position, case, by, "Before the first step")
+    return entered_step(position, case, 0)
+
+
+def _timed(position: Position, case: Case) -> Position:
+    """Let the deadline run once the first pod can be made at all."""
+    waits = case.canary(position).claimed == 0 and (
+        room(position, case) == 0 or _is_clearing(position, case)
+    )
+    deadline_at = position.rollout.deadline_at
+    if waits or deadline_at is not None:
+        return position.but(deadline_at=None) if waits else position
+    return position.but(deadline_at=case.now + case.policy.progress_deadline)
+
+
+def _late(position: Position, case: Case) -> Position:
+    """Give up for a final cause or at the deadline; without a stable revision, go on trying."""
+    rollout = position.rollout
+    cause = case.world.causes.get(rollout.target or "")
+    if cause is None or not cause.is_final:
+        if not is_overdue(position, case):
+            return position.but(cause=None, message="")
+        because = f": {cause.message}" if cause else ""
+        message = f"Revision {rollout.target} was not ready in time{because}"
+        cause = Cause(Reason.PROGRESS_DEADLINE_EXCEEDED, message, is_final=True)
+    if position.stable is None:
+        return position.but(cause=cause.reason, message=cause.message)
+    return roll_back(position, case, cause.reason, cause.message)
+
+
+def current_step(position: Position, case: Case) -> Step:
+    """Return the step that the rollout is at, which the spec may no longer have."""
+    steps, rollout = case.steps(position), position.rollout
+    index = min(rollout.step or 0, len(steps) - 1)
+    return replace(steps[index], weight_percent=rollout.step_weight_percent)
+
+
+def remapped(position: Position, case: Case) -> Position:
+    """Follow steps that were edited: the first one of at least the current share, else the last."""
+    steps, rollout = case.steps(position), position.rollout
+    if rollout.step is None or not needs_evidence(position):
+        return position
+    weight, last = rollout.step_weight_percent, len(steps) - 1
+    if rollout.step <= last and steps[rollout.step].weight_percent == weight:
+        return position
+    index = next((i for i, step in enumerate(steps) if step.weight_percent >= weight), len(steps))
+    if index <= last and steps[index].weight_percent == weight:
+        return position.but(step=index)
+    if index <= last and rollout.phase is RolloutPhase.STEP:
+        return entered_step(position, case, index)
+    before = index - 1 if index else None
+    if rollout.step == before:
+        return position
+    return position.but(step=before, window_started_at=None, clock_started_at=None)
+
+
+def from_step(position: Position, case: Case) -> Position:
+    """Move to the step's split, have it judged, go on."""
+    position = watch_canary(extended(position, case, case.canary(position).ready), case)
+    if case.policy.paused:
+        return paused(position, case, Reason.PAUSED_BY_SPEC, "spec.rollout.paused is true")
+    if position.rollout.promote_asked and case.canary(position).ready >= 1:
+        return promoting(position, case)
+    elsewhere = judged(position, case)
+    if elsewhere is not None:
+        return elsewhere
+    if position.rollout.window_started_at is None:
+        return _opened(position, case)
+    return _passed(position, case)
+
+
+def _opened(position: Position, case: Case) -> Position:
+    """Open the window when the step's split is reached; fail when it is not in time."""
+    if is_reached(position, case):
+        clock = position.rollout.clock_started_at
+        if position.rollout.elapsed_seconds is not None:
+            clock = case.now - position.rollout.elapsed_seconds * _SECOND
+        return position.but(
+            window_started_at=case.now, clock_started_at=clock or case.now, elapsed_seconds=None
+        )
+    if is_overdue(position, case):
+        message = f"Revision {position.rollout.target} did not scale in time"
+        return roll_back(position, case, Reason.PROGRESS_DEADLINE_EXCEEDED, message)
+    return scaled(position, case)
+
+
+def _passed(position: Position, case: Case) -> Position:
+    """Go on after minSeconds and a Pass; give up after too long without one."""
+    rollout, step = position.rollout, current_step(position, case)
+    clock = rollout.clock_started_at or case.now
+    judgement = verdict(position, case)
+    passes = judgement is not None and judgement.outcome is VerdictOutcome.PASS
+    if passes or not needs_evidence(position):
+        if case.now < clock + step.min_seconds * _SECOND:
+            return position
+        if not is_reached(position, case):
+            return scaled(position, case)
+        return _step_done(position, case, step)
+    if case.now >= clock + case.policy.inconclusive:
+        message = f"No verdict for {case.policy.inconclusive // _SECOND} s"
+        return on_failure(position, case, Reason.INCONCLUSIVE_TOO_LONG, message)
+    return position if is_reached(position, case) else scaled(position, case)
+
+
+def _step_done(position: Position, case: Case, step: Step) -> Position:
+    if step.pause is not None and not position.rollout.pause_done:
+        until = None
+        if step.pause.seconds is not None:
+            until = case.now + step.pause.seconds * _SECOND
+        message = f"After the step of {step.weight_percent} %"
+        return paused(position, case, Reason.PAUSED_BY_STEP, message).but(pause_until=until)
+    return next_step(position, case)
