@@ -10,7 +10,7 @@ from llm_operator.diagnosis.evidence import NOTHING, Evidence
 from llm_operator.diagnosis.finding import Finding, cause_by_revision, summarise, worst
 from llm_operator.diagnosis.inquiry import Inquiry, inquire
 from llm_operator.diagnosis.pod import is_finished, is_ready, is_terminating
-from llm_operator.diagnosis.walk import diagnose, diagnose_pods
+from llm_operator.diagnosis.walk import diagnose
 from llm_operator.diagnosis.workload import refusal_reason
 
 __all__ = [
@@ -20,7 +20,6 @@ __all__ = [
     "Inquiry",
     "cause_by_revision",
     "diagnose",
-    "diagnose_pods",
     "inquire",
     "is_finished",
     "is_ready",

@@ -7,13 +7,13 @@ without news, so that a state that goes on failing in the same way is written on
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from llm_operator.api.reasons import Reason
 from llm_operator.diagnosis.containers import explain_container
 from llm_operator.diagnosis.ended import explain_ended
-from llm_operator.diagnosis.evidence import NOTHING, Evidence, Node
+from llm_operator.diagnosis.evidence import Evidence, Node
 from llm_operator.diagnosis.finding import Finding, found
 from llm_operator.diagnosis.pod import Container, Pod, Role, read_pod
 from llm_operator.diagnosis.probes import explain_running
@@ -166,8 +166,3 @@ def _waiting(pod: Pod) -> Finding:
     if ready.reason == "ReadinessGatesNotReady":
         return found(Reason.PODS_NOT_READY, f"The pod waits: {ready.message}")
     return found(Reason.PODS_NOT_READY, "The pod is starting")
-
-
-def diagnose_pods(pods: Iterable[Object], deployments: Iterable[Object]) -> tuple[Finding, ...]:
-    """Diagnose from the watched objects alone, without anything that depends on time."""
-    return diagnose(pods, deployments, NOTHING, datetime(1970, 1, 1, tzinfo=UTC))
