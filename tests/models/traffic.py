@@ -77,6 +77,10 @@ class TrafficModel:
         """Return what the operator sees of the traffic."""
         return providers.observe(self.observation(), self.environment, asked)
 
+    def objection(self, asked: Asked) -> str:
+        """Return what somebody has against the traffic."""
+        return providers.objection(self.observation(), self.environment, asked)
+
     def run_endpoints(self, service: str) -> None:
         """Let the endpoint controller bring the slices of one Service up to date."""
         obj = self.children.get((kinds.SERVICE, service))

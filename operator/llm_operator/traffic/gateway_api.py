@@ -75,6 +75,10 @@ class GatewayAPI:
             problem = "The Services do not select what was asked yet"
         return AppliedTraffic(weight_percent, is_applied=not problem, problem=problem)
 
+    def objection(self, scene: Scene) -> str:
+        """Return which Gateway refuses the route or does not exist, or that routes are unknown."""
+        return _unknown_kind(scene) or (scene.route.objection() if scene.route is not None else "")
+
 
 @dataclass(frozen=True, slots=True)
 class _Move:
@@ -176,8 +180,8 @@ def _weight_percent(scene: Scene, asked: Asked) -> int | None:
 def _problem(scene: Scene) -> str:
     """Return why the proxies may not have what the live objects say; empty when they have."""
     identity = scene.identity
-    if kinds.HTTP_ROUTE not in scene.environment.optional_kinds:
-        return f"The cluster does not know HTTPRoute ({kinds.HTTP_ROUTE.api_version})"
+    if unknown := _unknown_kind(scene):
+        return unknown
     if scene.route is None:
         return f'HTTPRoute "{identity.name}" does not exist yet'
     behind = [
@@ -186,3 +190,9 @@ def _problem(scene: Scene) -> str:
         if name in scene.selectors and not scene.agrees(name)
     ]
     return scene.route.problem() or next(iter(behind), "")
+
+
+def _unknown_kind(scene: Scene) -> str:
+    if kinds.HTTP_ROUTE in scene.environment.optional_kinds:
+        return ""
+    return f"The cluster does not know HTTPRoute ({kinds.HTTP_ROUTE.api_version})"

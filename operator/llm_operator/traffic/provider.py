@@ -25,3 +25,7 @@ class TrafficProvider(Protocol):
     def observe(self, scene: Scene, asked: Asked) -> AppliedTraffic:
         """Return the canary's share that the cluster is set to, and whether proxies have it."""
         ...
+
+    def objection(self, scene: Scene) -> str:
+        """Return what somebody has against what is rendered; empty while it is only on its way."""
+        ...

@@ -35,6 +35,11 @@ def observe(observation: Observation, environment: Environment, asked: Asked) ->
     return _PROVIDERS[asked.provider].observe(look(observation, environment), asked)
 
 
+def objection(observation: Observation, environment: Environment, asked: Asked) -> str:
+    """Return what stands against the traffic that is asked, for the status; mostly empty."""
+    return _PROVIDERS[asked.provider].objection(look(observation, environment))
+
+
 def render(
     observation: Observation, environment: Environment, hot: HotSpec, asked: Asked
 ) -> tuple[Manifest, ...]:

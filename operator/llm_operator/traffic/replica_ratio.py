@@ -38,6 +38,11 @@ class ReplicaRatio:
             return AppliedTraffic(weight_percent, is_applied=False, problem=problem)
         return AppliedTraffic(weight_percent, is_applied=True, problem="")
 
+    def objection(self, scene: Scene) -> str:
+        """Return nothing: whatever selects pods by labels takes a Service as it is."""
+        del scene
+        return ""
+
 
 def effective_weight_percent(canary_ready: int, stable_ready: int) -> int | None:
     """Return the share that a Service over both revisions gives the canary, in whole percent.

@@ -111,9 +111,12 @@ class LiveRoute:
         A Gateway has, when one controller's answer for it says Accepted and ResolvedRefs for the
         current generation. Refusals come before those that only lag.
         """
-        found = [self._problem_at(parent) for parent in self.parent_refs]
-        problems = [problem for problem in found if problem is not None]
-        return min(problems).text if problems else ""
+        return min(self._problems()).text if self._problems() else ""
+
+    def objection(self) -> str:
+        """Return which Gateway refuses the route or does not answer; empty if all only lag."""
+        found = [problem for problem in self._problems() if problem.kind != _LAGGING]
+        return min(found).text if found else ""
 
     @property
     def _spec(self) -> Mapping[str, Any]:
@@ -126,8 +129,11 @@ class LiveRoute:
 
     def is_behind(self) -> bool:
         """Whether a Gateway that knows the route still has an older generation of it."""
+        return any(problem.kind == _LAGGING for problem in self._problems())
+
+    def _problems(self) -> list["_Problem"]:
         found = (self._problem_at(parent) for parent in self.parent_refs)
-        return any(problem is not None and problem.kind == _LAGGING for problem in found)
+        return [problem for problem in found if problem is not None]
 
     def _problem_at(self, parent: Mapping[str, Any]) -> "_Problem | None":
         wanted = _place(parent, self._namespace)

@@ -46,6 +46,7 @@ def test_what_is_asked_is_what_is_read(provider: Provider, weight_percent: int) 
     seen = model.observe(asked)
 
     assert (seen.weight_percent, seen.is_applied, seen.problem) == (weight_percent, True, "")
+    assert model.objection(asked) == ""
 
 
 @pytest.mark.parametrize("provider", [RATIO, GATEWAY])
@@ -123,6 +124,8 @@ def test_a_gateway_that_does_not_carry_the_route_is_named(case: str) -> None:
 
     seen = model.observe(asked)
 
+    lags = "taken up" in words
+    assert bool(model.objection(asked)) != lags, "what is only late is nothing to tell people"
     assert not seen.is_applied
     assert 'Gateway "infra/public"' in seen.problem
     assert words in seen.problem
@@ -137,6 +140,7 @@ def test_a_gateway_that_is_missing_is_named() -> None:
     del route["status"]
 
     assert "does it exist" in model.observe(asked).problem
+    assert "infra/public" in model.objection(asked)
 
 
 def test_every_gateway_must_carry_the_route() -> None:
