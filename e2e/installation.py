@@ -81,6 +81,13 @@ def resize_operator(backend: e2e.cluster.Cluster, replicas: int) -> None:
         backend.kubectl("-n", OPERATOR_NAMESPACE, *gone)
 
 
+def restart_operator(backend: e2e.cluster.Cluster) -> None:
+    """Have new processes take over, and wait until they have: they look at kinds at their start."""
+    restart = ("rollout", "restart", f"deployment/{OPERATOR_DEPLOYMENT}")
+    backend.kubectl("-n", OPERATOR_NAMESPACE, *restart)
+    _await_operator(backend)
+
+
 def _await_operator(backend: e2e.cluster.Cluster) -> None:
     status = ("rollout", "status", f"deployment/{OPERATOR_DEPLOYMENT}", "--timeout=180s")
     backend.kubectl("-n", OPERATOR_NAMESPACE, *status, timeout_seconds=200)

@@ -1,0 +1,156 @@
+"""Rollouts behind a real Gateway: exact shares, whole streams, pinned requests, named refusals."""
+
+import pytest
+
+from e2e import gateway
+from e2e.cluster import gateway as addon
+from e2e.gateway import bound_points, count_shares
+from e2e.installation import restart_operator
+from e2e.manifests import Manifest
+from e2e.rollouts import Rolled, quick, served, step
+from e2e.story import Cluster, Namespace
+from e2e.traffic.harness import Load, start
+from llm_operator import kinds
+from llm_operator.api.reasons import Reason
+from llm_operator.api.status import RolloutPhase
+from llm_operator.kinds import ResourceKind
+
+# Whoever is first compiles Traefik: six minutes, once per machine.
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600, func_only=True)]
+
+CRDS = ResourceKind("apiextensions.k8s.io", "v1", "customresourcedefinitions", "")
+SAMPLE = 1500
+WEIGHTS = (10, 25, 50)
+NEW = "--simulated-prefill-tokens-per-second=40000"
+NEWER = "--simulated-prefill-tokens-per-second=50000"
+LONG = Load(1, 1, 2, long_tokens=3200)
+LONG_SECONDS = 60
+
+
+@pytest.fixture(scope="module")
+def gated(cluster: Cluster, module_namespace: Namespace) -> Namespace:
+    """A namespace of a cluster with a Gateway, which the operator knows of."""
+    is_new = cluster.get(CRDS.path(name="httproutes.gateway.networking.k8s.io")) is None
+    addon.install(cluster.backend)
+    if is_new:
+        restart_operator(cluster.backend)
+    return module_namespace
+
+
+def behind_gateway(
+    namespace: Namespace, name: str, *steps: Manifest, gateway_name: str = addon.GATEWAY
+) -> Rolled:
+    """Apply a resource with two pods whose traffic comes through a Gateway."""
+    manifest = served(name, quick(*steps), replicas=2)
+    manifest["spec"]["server"]["drainSeconds"] = 2 * LONG_SECONDS
+    manifest["spec"]["traffic"] = gateway.traffic(namespace, name, gateway_name=gateway_name)
+    namespace.apply(manifest)
+    namespace.until_settled(name)
+    return Rolled(namespace, name)
+
+
+def until_paused_at(resource: Rolled, weight_percent: int) -> None:
+    """Wait until a rollout has stopped after the step with this weight."""
+    resource.namespace.until(
+        f"{resource.name} stops at {weight_percent} %",
+        lambda: (
+            resource.phase == RolloutPhase.PAUSED
+            and resource.rollout.get("weightPercent") == weight_percent
+        ),
+        within_seconds=90,
+    )
+
+
+def test_shares_are_the_weights_and_no_stream_is_cut(gated: Namespace) -> None:
+    """Through every step to the end of the bake: exact shares, pins, and streams of a minute."""
+    stops = (step(weight, pause={}) for weight in WEIGHTS)
+    resource = behind_gateway(gated, "shared", *stops, step(100))
+    before = resource.stable
+    traffic = gateway.send(gated, "shared", LONG)
+    inside = start(gated, "shared", Load(1, 1, 0, fresh_connections=True))
+    for each in (traffic, inside):
+        each.until_answered(within_seconds=60)
+
+    resource.edit_args(NEW)
+    canary = resource.until_target_is_not(before)
+    for weight_percent in WEIGHTS:
+        until_paused_at(resource, weight_percent)
+        shares = count_shares(gated, "shared", SAMPLE)
+        assert not shares.failed, shares
+        assert set(shares.answered) == {before, canary}
+        off = shares.percent(canary) - weight_percent
+        assert abs(off) <= bound_points(SAMPLE, weight_percent), shares
+        for revision in (before, canary):
+            pinned = count_shares(gated, "shared", 20, revision=revision)
+            assert pinned.answered == {revision: 20}, "the header does not pin"
+        resource.tell("promote-step")
+    resource.until_promoted(canary)
+    resource.until_alone(canary, within_seconds=3 * LONG_SECONDS)
+
+    traffic.stop()
+    inside.stop()
+    report = traffic.report()
+    report.assert_undisturbed(at_least=100)
+    assert report.long_streams(at_least_seconds=LONG_SECONDS), "no stream ran for a minute"
+    inside.report().assert_undisturbed(at_least=100)
+    assert gated.get(kinds.SERVICE, "shared-canary") is None, "the canary's Service is left"
+
+
+def test_an_abort_gives_everything_back_to_stable(gated: Namespace) -> None:
+    """The route moves first: no request of anybody is lost, and stable keeps its pods."""
+    resource = behind_gateway(gated, "aborted", step(50, pause={}), step(100))
+    before, pods = resource.stable, resource.pods(resource.stable)
+    traffic = gateway.send(gated, "aborted", Load(2, 2, 1, long_tokens=300))
+    traffic.until_answered(within_seconds=60)
+    resource.edit_args(NEWER)
+    canary = resource.until_target_is_not(before)
+    until_paused_at(resource, 50)
+
+    resource.tell("abort")
+    resource.until(RolloutPhase.ROLLED_BACK)
+    resource.until_alone(before, within_seconds=LONG_SECONDS)
+
+    assert count_shares(gated, "aborted", 50).answered == {before: 50}
+    assert resource.pods(before) == pods
+    traffic.stop()
+    report = traffic.report()
+    report.assert_undisturbed(at_least=50)
+    assert report.answered_by(canary)
+
+
+def test_a_gateway_that_does_not_exist_is_named(gated: Namespace) -> None:
+    """Nothing moves to a route that nobody carries; named, and cured by naming another Gateway."""
+    resource = behind_gateway(gated, "lost", step(50), step(100), gateway_name="nowhere")
+    before = resource.stable
+    resource.edit_args(NEW)
+    canary = resource.until_target_is_not(before)
+
+    def is_named() -> bool:
+        progressing = resource.condition("Progressing")
+        return (
+            progressing.reason == Reason.TRAFFIC_NOT_APPLIED
+            and f"{addon.NAMESPACE}/nowhere" in progressing.message
+        )
+
+    gated.until("Progressing names the Gateway", is_named, within_seconds=90)
+    assert resource.stable == before
+
+    resource.edit(traffic=gateway.traffic(gated, "lost"))
+    resource.until_promoted(canary)
+    assert count_shares(gated, "lost", 50).answered == {canary: 50}
+
+
+def test_a_listener_that_refuses_the_route_is_named(gated: Namespace) -> None:
+    """Its words are in the status of a resource at rest, too; inside the cluster all is served."""
+    refused = gateway.traffic(gated, "refused")
+    refused["gateway"]["parentRefs"][0]["sectionName"] = "no-such-listener"
+    manifest = served("refused", quick())
+    manifest["spec"]["traffic"] = refused
+    gated.apply(manifest)
+
+    def is_named() -> bool:
+        message = gated.condition("refused", "Ready").message
+        return f"{addon.NAMESPACE}/{addon.GATEWAY}" in message and "refuses" in message
+
+    gated.until("Ready names the Gateway that refuses", is_named, within_seconds=60)
+    assert gated.condition("refused", "Ready").status == "True"
