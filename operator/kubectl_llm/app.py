@@ -5,7 +5,7 @@ from typing import Final
 import typer
 
 from kubectl_llm.session import on_cluster
-from kubectl_llm.verbs import commands, diff, explain, get, history, status, undo
+from kubectl_llm.verbs import commands, diff, explain, get, history, plan, status, undo
 
 COMMAND: Final = "kubectl llm"
 
@@ -23,6 +23,7 @@ def make_app() -> typer.Typer:
     app.command("status")(on_cluster(status.status))
     for verb in commands.DESCRIPTIONS:
         app.command(verb.value)(on_cluster(commands.command_verb(verb)))
+    app.command("plan")(on_cluster(plan.plan))
     app.command("undo")(on_cluster(undo.undo))
     app.command("history")(on_cluster(history.history))
     app.command("diff")(on_cluster(diff.diff))

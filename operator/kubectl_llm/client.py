@@ -78,6 +78,11 @@ class UserClient:
         """Return the pods that carry the resource's labels."""
         return (await self._reads.list(kinds.POD, namespace, _belongs_to(name))).items
 
+    async def optional_kinds(self) -> frozenset[kinds.ResourceKind]:
+        """Return those kinds that the cluster may or may not know, as far as it does."""
+        served = [kind for kind in kinds.OPTIONAL_KINDS if await self._reads.serves(kind)]
+        return frozenset(served)
+
     async def events(self, namespace: str, uid: str) -> tuple[Object, ...]:
         """Return the events about the object of this UID."""
         found = await self._reads.list(kinds.EVENT, namespace)
