@@ -299,6 +299,13 @@ NAMES: Final = (
     RefusedSpec("dot in the name", spec_with(), "metadata.name", "DNS label", name="llama-3.1"),
     RefusedSpec("name of 38", spec_with(), "metadata.name", "at most 37", name="a" * 38),
     RefusedSpec("digit first", spec_with(), "metadata.name", "starts with a letter", name="3chat"),
+    RefusedSpec(
+        "name of a canary's Service",
+        spec_with(),
+        "metadata.name",
+        "must not end in -canary",
+        name="chat-canary",
+    ),
 )
 
 REFUSED: Final = (

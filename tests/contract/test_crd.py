@@ -198,7 +198,13 @@ def test_conditions_are_merged_by_type() -> None:
         ".status.conditions[].reason",
         ".status.pods[].reason",
         ".status.rollout.phase",
-        ".status.rollout.strategy",
+        ".status.rollout.frozen.strategy",
+        ".status.rollout.frozen.provider",
+        ".status.rollout.verdict",
+        ".status.rollout.reason",
+        ".status.rollout.cause",
+        ".status.rollout.pausedBy",
+        ".status.rollout.returnTo",
     ],
 )
 def test_words_of_the_status_are_open_in_the_schema(path: str) -> None:

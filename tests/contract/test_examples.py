@@ -17,6 +17,7 @@ from llm_operator.api.schema import ApiModel
 from llm_operator.api.spec import Spec
 from llm_operator.api.validate import RenderedNames, find_violations
 from llm_operator.desired.pod import RENDERED_MOUNT_PATHS, RENDERED_VOLUMES
+from tests.models.schema import closed
 
 Json = dict[str, Any]
 
@@ -33,18 +34,6 @@ def resources() -> Iterator[tuple[str, Json]]:
 
 
 RESOURCES = dict(resources())
-
-
-def closed(schema: Json) -> Json:
-    """Return the schema with unknown fields refused, as strict validation does."""
-    strict = {key: value for key, value in schema.items() if key != "properties"}
-    if "properties" in schema:
-        strict["properties"] = {name: closed(node) for name, node in schema["properties"].items()}
-        strict["additionalProperties"] = False
-    for keyword in ("items", "additionalProperties"):
-        if keyword in schema:
-            strict[keyword] = closed(schema[keyword])
-    return strict
 
 
 SPEC_SCHEMA = closed(crd.resource_schema()["properties"]["spec"])

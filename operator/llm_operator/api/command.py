@@ -10,10 +10,7 @@ from enum import StrEnum
 from typing import Final
 
 from llm_operator.api.schema import HASH_PATTERN
-from llm_operator.api.status import shorten
-
-NONCE_PATTERN: Final = r"[A-Za-z0-9][-A-Za-z0-9._]{0,35}"
-"""What tells two commands apart: short, as the status remembers it. A UUID fits."""
+from llm_operator.api.status import NONCE_PATTERN, shorten
 
 _SHOWN_CHARACTERS: Final = 40
 
@@ -75,7 +72,7 @@ def parse_command(text: str) -> Command:
         )
     if not re.fullmatch(NONCE_PATTERN, nonce):
         raise CommandInvalid(
-            f"{_shown(nonce)}: the nonce is at most 36 letters, digits, - . _, such as a UUID"
+            f"{_shown(nonce)}: the nonce is at most 16 letters, digits, - . _, new for each command"
         )
     return Command(CommandVerb(verb), revision, nonce)
 

@@ -68,6 +68,8 @@ def _columns() -> list[dict[str, Any]]:
         _column("Phase", "string", ".status.phase", "What is going on, in one word"),
         _column("Ready", "integer", ".status.readyReplicas", "Ready pods that take traffic"),
         _column("Replicas", "integer", ".status.desiredReplicas", "Pods asked for"),
+        _column("Rollout", "string", ".status.rollout.phase", "Where a rollout is"),
+        _column("Weight", "integer", ".status.rollout.weightPercent", "Percent for its revision"),
         _column("Revision", "string", ".status.stableRevision", "Revision that takes traffic"),
         _column("Model", "string", ".spec.model.source", "Where the model comes from"),
         _column("Age", "date", ".metadata.creationTimestamp", "Time since the resource was made"),

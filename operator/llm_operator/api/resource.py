@@ -20,6 +20,9 @@ from llm_operator.api.status import Status
 NAME_LIMIT: Final = 37
 """37 + "-" + 8 (hash) + "-" + 10 + "-" + 5 (ReplicaSet, pod) = 63, the limit of a DNS label."""
 
+CANARY_SUFFIX: Final = "-canary"
+"""What the Service of a new revision has after the resource's name, where it has one of its own."""
+
 _NAME_PATTERN: Final = "[a-z]([-a-z0-9]*[a-z0-9])?"
 
 
@@ -59,6 +62,13 @@ class LLMDeployment(ApiModel):
             f"self.metadata.name.size() <= {NAME_LIMIT}"
             f" && self.metadata.name.matches('^{_NAME_PATTERN}$')",
             lambda self: _is_name(self.metadata.name),
+        ),
+        Rule(
+            "",
+            f"metadata.name must not end in {CANARY_SUFFIX}: the Service of another resource's new"
+            " revision may have that name",
+            f"!self.metadata.name.endsWith('{CANARY_SUFFIX}')",
+            lambda self: not self.metadata.name.endswith(CANARY_SUFFIX),
         ),
     )
 

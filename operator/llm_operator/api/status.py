@@ -4,12 +4,10 @@ Reading is tolerant: a status may be lost, edited by hand or written by another 
 cannot be understood is left out, piece by piece, and is computed again. Writing leaves absence out.
 """
 
-import copy
-import functools
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Self
 
-from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from llm_operator.api.reasons import ConditionType, Phase, Reason
 from llm_operator.api.rollout import Strategy
@@ -23,14 +21,27 @@ from llm_operator.api.schema import (
     Time,
     list_map,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from llm_operator.api.tolerant import read_what_is_understood, without_empty
+from llm_operator.api.traffic import Provider
+from llm_operator.api.window import JudgementWindow
 
 _Count = Annotated[int, Field(strict=True, ge=0, le=INT32_MAX)]
 _Generation = Annotated[int, Field(strict=True, ge=0, le=WHOLE_MAX)]
+_Percent = Annotated[int, Field(strict=True, ge=0, le=100)]
 _Word = WithJsonSchema({"type": "string", "maxLength": 64, "pattern": "^[A-Za-z]*$"})
 """Closed lists of the operator are open in the schema: an older CRD must take a newer status."""
+
+_Name = Annotated[str, Field(max_length=64, pattern="^[A-Za-z]*$")]
+
+NONCE_PATTERN: Final = r"[A-Za-z0-9][-A-Za-z0-9._]{0,15}"
+"""What tells two commands apart: short, as the status remembers it."""
+Nonce = Annotated[str, Field(pattern=f"^{NONCE_PATTERN}$", max_length=16)]
+
+COMMANDS_LIMIT: Final = 64
+"""Nonces that the status remembers."""
+
+REJECTED_LIMIT: Final = 5
+"""Rejected hashes that the status shows."""
 
 MESSAGE_LIMIT: Final = 360
 """Characters of a message; with this, a status stays below 8 KiB."""
@@ -122,23 +133,96 @@ class RolloutPhase(StrEnum):
     ROLLED_BACK = "RolledBack"
 
 
+class FrozenSettings(ApiModel):
+    """What a rollout keeps of the spec that it began with."""
+
+    strategy: Annotated[Strategy, _Word]
+    """The strategy."""
+    max_extra_replicas: _Count
+    """Pods that it may add."""
+    min_serving_percent: _Percent
+    """Ready pods that no step goes below, in percent of the total."""
+    provider: Annotated[Provider, _Word]
+    """Who splits the traffic."""
+    replaces_directly: Flag | None = None
+    """True where the stable revision serves nothing that could be kept: its pods go first."""
+
+
 class RolloutStatus(ApiModel):
-    """A change of revision, as far as a restart of the operator must not lose it."""
+    """A change of revision: what it does, and what a restart of the operator must not lose."""
 
     phase: Annotated[RolloutPhase, _Word] | None = None
     """Where the change is. Absent: none is under way."""
     target: Hash | None = None
-    """Hash of the revision that was started last."""
-    strategy: Annotated[Strategy, _Word] | None = None
-    """The strategy that the change began with."""
+    """Hash of the revision that the change is about, or the last one was."""
+    previous: Hash | None = None
+    """While baking: hash of the revision to go back to."""
+    step: _Count | None = None
+    """Number of the step, from 1."""
+    steps: _Count | None = None
+    """How many steps there are."""
+    weight_percent: _Percent | None = None
+    """Share of the traffic that is asked for the target, in percent."""
+    effective_weight_percent: _Percent | None = None
+    """Share of the traffic that the target has, in percent."""
+    verdict: _Name | None = None
+    """What the judgement of the step came to last: Pass, Fail or Inconclusive."""
+    reason: Annotated[Reason, _Word] | None = None
+    """Why the rollout is where it is, in one word of a closed list (docs/reasons.md)."""
+    message: _Message | None = None
+    """Why it pauses, holds, goes back or went back, for people."""
     started_at: Time | None = None
     """When it began."""
     deadline_at: Time | None = None
-    """When its pods must be ready."""
-    moved_at: Time | None = None
-    """When the endpoints of the Service were first all of the target."""
-    rejected: Annotated[tuple[Hash, ...], Field(max_length=5), ATOMIC] = ()
-    """Hashes that were not ready in time, newest last."""
+    """When one more pod must be ready."""
+    step_started_at: Time | None = None
+    """When the step began."""
+    applied_at: Time | None = None
+    """When the share that is asked was first seen to be applied."""
+    unapplied_since: Time | None = None
+    """Since when the share that is asked is not, or no longer, applied."""
+    pause_until: Time | None = None
+    """When a pause ends by itself."""
+    commands: Annotated[tuple[Nonce, ...], Field(max_length=COMMANDS_LIMIT), ATOMIC] = ()
+    """Nonces of the commands that were looked at, newest last."""
+    rejected: Annotated[tuple[Hash, ...], Field(max_length=REJECTED_LIMIT), ATOMIC] = ()
+    """Hashes that failed or were aborted, newest last."""
+    frozen: FrozenSettings | None = None
+    """Settings of the spec that the rollout began with and keeps."""
+    held_total: _Count | None = None
+    """Pods in total that the rollout counts with; it rises and does not fall."""
+    ready_peak: _Count | None = None
+    """Most ready pods that were seen of the side that grows."""
+    step_weight_percent: _Percent | None = None
+    """Share of the step that the rollout is on the way to or at, in percent."""
+    window_started_at: Time | None = None
+    """Since when the step is judged."""
+    clock_started_at: Time | None = None
+    """Since when the step's times run."""
+    elapsed_seconds: _Count | None = None
+    """While paused: how long the step's times have run."""
+    return_to: Annotated[RolloutPhase, _Word] | None = None
+    """While holding: where it goes on."""
+    paused_by: Annotated[Reason, _Word] | None = None
+    """While paused: who paused it."""
+    pause_done: Flag | None = None
+    """Whether the step's own pause is over."""
+    cause: Annotated[Reason, _Word] | None = None
+    """Why it pauses, holds, goes back or went back."""
+    holding_deadline_at: Time | None = None
+    """How long it may hold."""
+    lost_since: Time | None = None
+    """Since when the target has a share of the traffic and no ready pod."""
+    stable_lost_since: Time | None = None
+    """Since when the stable revision has no ready pod."""
+    stable_was_ready: Flag | None = None
+    """Whether the stable revision ever had a ready pod."""
+    promote_asked: Flag | None = None
+    """Whether promote was asked for before a pod was ready."""
+    pause_asked: Flag | None = None
+    """Whether pause was asked for before the first step."""
+    window: JudgementWindow | None = None
+    """What the judge of the step must remember."""
 
 
 class Status(ApiModel):
@@ -174,39 +258,14 @@ class Status(ApiModel):
     @classmethod
     def from_json(cls, value: object) -> Self:
         """Read a stored status; what cannot be understood is taken as absent. Never raises."""
-        rest = copy.deepcopy(value) if isinstance(value, dict) else {}
-        while True:
-            try:
-                return cls.model_validate(rest)
-            except ValidationError as error:
-                _remove(rest, error.errors()[-1]["loc"])
+        return read_what_is_understood(cls, value)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON in camelCase without nulls and empty lists and maps."""
         content = self.model_dump(mode="json", by_alias=True, exclude_none=True)
-        plain: dict[str, Any] = _without_empty(content)
+        plain: dict[str, Any] = without_empty(content)
         return plain
 
     def condition(self, type_: ConditionType) -> Condition | None:
         """Return the condition of a type, None before it was first set."""
         return next((entry for entry in self.conditions if entry.type is type_), None)
-
-
-def _without_empty(value: Any) -> Any:
-    if isinstance(value, dict):
-        plain = {key: _without_empty(item) for key, item in value.items()}
-        return {key: item for key, item in plain.items() if item not in ([], {})}
-    return [_without_empty(item) for item in value] if isinstance(value, list) else value
-
-
-def _remove(content: dict[str, Any], location: tuple[int | str, ...]) -> None:
-    """Remove the innermost part of ``content`` that ``location`` leads to; all, if none does."""
-    part: Any = content
-    removals: list[Callable[[], object]] = [content.clear]
-    for step in location:
-        known = step in part if isinstance(part, dict) else isinstance(part, list)
-        if not known:
-            break
-        removals.append(functools.partial(part.pop, step))
-        part = part[step]
-    removals[-1]()

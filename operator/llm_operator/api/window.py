@@ -27,13 +27,13 @@ _Buckets = Annotated[tuple[_Tally, ...], Field(max_length=64), ATOMIC]
 class RequestTally(ApiModel):
     """Requests that the processes of one revision had counted."""
 
-    received: _Tally = 0
+    received: _Tally
     """Requests for a generation."""
-    refused: _Tally = 0
+    refused: _Tally
     """Of these, the ones that were wrong."""
-    completed: _Tally = 0
+    completed: _Tally
     """Answers that were completed."""
-    failed: _Tally = 0
+    failed: _Tally
     """Requests that ended by the server's fault."""
 
 
@@ -75,11 +75,11 @@ class RestartedPod(ApiModel):
 
     pod: Annotated[str, Field(max_length=253)]
     """Name of the pod."""
-    count: _Small = 0
+    count: _Small
     """Restarts of its server so far."""
-    exit_code: _Small = 0
+    exit_code: _Small
     """How it ended last."""
-    repeated: _Small = 0
+    repeated: _Small
     """Restarts in a row that ended in that way."""
 
 

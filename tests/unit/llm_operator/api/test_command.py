@@ -3,13 +3,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_operator.api.command import (
-    NONCE_PATTERN,
     Command,
     CommandInvalid,
     CommandVerb,
     parse_command,
 )
 from llm_operator.api.schema import HASH_PATTERN
+from llm_operator.api.status import NONCE_PATTERN
 
 COMMANDS = st.builds(
     Command,
@@ -52,8 +52,8 @@ def test_white_space_does_not_matter(command: Command, spaces: list[str]) -> Non
         ("undo bcdfghjk 1", "promote, promote-step, abort, retry, pause, resume"),
         ("promote chat-bcdfghjk 1", "a hash of 8 characters"),
         ("promote aeiouaei 1", "a hash of 8 characters"),
-        ("promote bcdfghjk a/b", "at most 36 letters"),
-        ("promote bcdfghjk " + "1" * 37, "at most 36 letters"),
+        ("promote bcdfghjk a/b", "at most 16 letters"),
+        ("promote bcdfghjk " + "1" * 17, "at most 16 letters"),
     ],
 )
 def test_what_is_no_command_is_refused_with_what_is_allowed(text: str, said: str) -> None:
