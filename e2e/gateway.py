@@ -7,13 +7,21 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 from e2e.cluster import gateway
+from e2e.installation import restart_operator
 from e2e.manifests import Manifest, client_pod
-from e2e.story import Namespace
+from e2e.rollouts import Rolled, quick, served
+from e2e.story import Cluster, Namespace
 from e2e.traffic.harness import Load, Traffic
 from llm_operator import kinds
+from llm_operator.api.status import RolloutPhase
+from llm_operator.kinds import ResourceKind
 
-FALSE_ALARM = 1e-6
-"""How often a sample of an exact split may be found too far off."""
+_CRDS = ResourceKind("apiextensions.k8s.io", "v1", "customresourcedefinitions", "")
+_ROUTES = f"{kinds.HTTP_ROUTE.plural}.{kinds.HTTP_ROUTE.group}"
+
+DRAIN_SECONDS = 120
+FALSE_ALARM = 1e-3
+"""How often a split by chance would be found too far off; Traefik takes turns and is closer."""
 
 
 def host(namespace: Namespace, name: str) -> str:
@@ -25,6 +33,41 @@ def traffic(namespace: Namespace, name: str, *, gateway_name: str = gateway.GATE
     """Return ``spec.traffic`` for the Gateway of the cluster, or for one of another name."""
     parent = {"name": gateway_name, "namespace": gateway.NAMESPACE}
     return {"gateway": {"parentRefs": [parent], "hostnames": [host(namespace, name)]}}
+
+
+def ensure(cluster: Cluster) -> None:
+    """Have a Gateway in the cluster, and an operator that knows of its kinds."""
+    is_new = cluster.get(_CRDS.path(name=_ROUTES)) is None
+    gateway.install(cluster.backend)
+    if is_new:
+        restart_operator(cluster.backend)
+
+
+def behind(
+    namespace: Namespace, name: str, *steps: Manifest, gateway_name: str = gateway.GATEWAY
+) -> Rolled:
+    """Apply a resource with two pods whose traffic comes through a Gateway; wait until it serves.
+
+    Its pods drain for two minutes, so that a stream of a minute is never cut.
+    """
+    manifest = served(name, quick(*steps), replicas=2)
+    manifest["spec"]["server"]["drainSeconds"] = DRAIN_SECONDS
+    manifest["spec"]["traffic"] = traffic(namespace, name, gateway_name=gateway_name)
+    namespace.apply(manifest)
+    namespace.until_settled(name)
+    return Rolled(namespace, name)
+
+
+def until_paused_at(resource: Rolled, weight_percent: int) -> None:
+    """Wait until a rollout has stopped after the step with this weight."""
+    resource.namespace.until(
+        f"{resource.name} stops at {weight_percent} %",
+        lambda: (
+            resource.phase == RolloutPhase.PAUSED
+            and resource.rollout.get("weightPercent") == weight_percent
+        ),
+        within_seconds=90,
+    )
 
 
 def send(namespace: Namespace, name: str, load: Load) -> Traffic:

@@ -4,21 +4,17 @@ import pytest
 
 from e2e import gateway
 from e2e.cluster import gateway as addon
-from e2e.gateway import bound_points, count_shares
-from e2e.installation import restart_operator
-from e2e.manifests import Manifest
-from e2e.rollouts import Rolled, quick, served, step
+from e2e.gateway import behind, bound_points, count_shares, until_paused_at
+from e2e.rollouts import quick, served, step
 from e2e.story import Cluster, Namespace
 from e2e.traffic.harness import Load, start
 from llm_operator import kinds
 from llm_operator.api.reasons import Reason
 from llm_operator.api.status import RolloutPhase
-from llm_operator.kinds import ResourceKind
 
 # Whoever is first compiles Traefik: six minutes, once per machine.
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600, func_only=True)]
 
-CRDS = ResourceKind("apiextensions.k8s.io", "v1", "customresourcedefinitions", "")
 SAMPLE = 1500
 WEIGHTS = (10, 25, 50)
 NEW = "--simulated-prefill-tokens-per-second=40000"
@@ -30,41 +26,14 @@ LONG_SECONDS = 60
 @pytest.fixture(scope="module")
 def gated(cluster: Cluster, module_namespace: Namespace) -> Namespace:
     """A namespace of a cluster with a Gateway, which the operator knows of."""
-    is_new = cluster.get(CRDS.path(name="httproutes.gateway.networking.k8s.io")) is None
-    addon.install(cluster.backend)
-    if is_new:
-        restart_operator(cluster.backend)
+    gateway.ensure(cluster)
     return module_namespace
-
-
-def behind_gateway(
-    namespace: Namespace, name: str, *steps: Manifest, gateway_name: str = addon.GATEWAY
-) -> Rolled:
-    """Apply a resource with two pods whose traffic comes through a Gateway."""
-    manifest = served(name, quick(*steps), replicas=2)
-    manifest["spec"]["server"]["drainSeconds"] = 2 * LONG_SECONDS
-    manifest["spec"]["traffic"] = gateway.traffic(namespace, name, gateway_name=gateway_name)
-    namespace.apply(manifest)
-    namespace.until_settled(name)
-    return Rolled(namespace, name)
-
-
-def until_paused_at(resource: Rolled, weight_percent: int) -> None:
-    """Wait until a rollout has stopped after the step with this weight."""
-    resource.namespace.until(
-        f"{resource.name} stops at {weight_percent} %",
-        lambda: (
-            resource.phase == RolloutPhase.PAUSED
-            and resource.rollout.get("weightPercent") == weight_percent
-        ),
-        within_seconds=90,
-    )
 
 
 def test_shares_are_the_weights_and_no_stream_is_cut(gated: Namespace) -> None:
     """Through every step to the end of the bake: exact shares, pins, and streams of a minute."""
     stops = (step(weight, pause={}) for weight in WEIGHTS)
-    resource = behind_gateway(gated, "shared", *stops, step(100))
+    resource = behind(gated, "shared", *stops, step(100))
     before = resource.stable
     traffic = gateway.send(gated, "shared", LONG)
     inside = start(gated, "shared", Load(1, 1, 0, fresh_connections=True))
@@ -98,7 +67,7 @@ def test_shares_are_the_weights_and_no_stream_is_cut(gated: Namespace) -> None:
 
 def test_an_abort_gives_everything_back_to_stable(gated: Namespace) -> None:
     """The route moves first: no request of anybody is lost, and stable keeps its pods."""
-    resource = behind_gateway(gated, "aborted", step(50, pause={}), step(100))
+    resource = behind(gated, "aborted", step(50, pause={}), step(100))
     before, pods = resource.stable, resource.pods(resource.stable)
     traffic = gateway.send(gated, "aborted", Load(2, 2, 1, long_tokens=300))
     traffic.until_answered(within_seconds=60)
@@ -120,7 +89,7 @@ def test_an_abort_gives_everything_back_to_stable(gated: Namespace) -> None:
 
 def test_a_gateway_that_does_not_exist_is_named(gated: Namespace) -> None:
     """Nothing moves to a route that nobody carries; named, and cured by naming another Gateway."""
-    resource = behind_gateway(gated, "lost", step(50), step(100), gateway_name="nowhere")
+    resource = behind(gated, "lost", step(50), step(100), gateway_name="nowhere")
     before = resource.stable
     resource.edit_args(NEW)
     canary = resource.until_target_is_not(before)
