@@ -73,14 +73,18 @@ class Person:
         """Put the resource ``chat`` into the cluster with its kept revisions and status."""
         resource = an_llm_deployment(**spec)
         del resource["metadata"]["uid"], resource["metadata"]["resourceVersion"]
-        created = self.api.create(kinds.LLM_DEPLOYMENT, resource, "kubectl")
-        identity = Identity(*KEY, created["metadata"]["uid"])
+        self.api.create(kinds.LLM_DEPLOYMENT, resource, "kubectl")
         for revision in revisions:
-            manifest = render_controller_revision(identity, revision)
-            self.api.applied(kinds.CONTROLLER_REVISION, manifest)
+            self.keeps(revision)
         if status is not None:
             self.reports(status)
         return self.resource()
+
+    def keeps(self, revision: Revision) -> None:
+        """Keep one more revision of ``chat``."""
+        identity = Identity(*KEY, self.resource()["metadata"]["uid"])
+        manifest = render_controller_revision(identity, revision)
+        self.api.applied(kinds.CONTROLLER_REVISION, manifest)
 
     def reports(self, status: Mapping[str, Any]) -> None:
         """Let the operator say this about ``chat``."""
