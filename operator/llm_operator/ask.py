@@ -26,7 +26,7 @@ from llm_operator.rollout.state import Pause, Policy, Step
 from llm_operator.rollout.total import Asked, Bounds
 from llm_operator.traffic import providers
 
-_DIGEST_LENGTH: Final = 16
+_DIGEST_LENGTH: Final = 8
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,6 @@ def from_rest(position: Position, case: Case) -> Position:
         return settled(position, intent.target)
     if intent.total == 0:
         return stopped(position, case)
-    if position.stable is not None and case.policy.paused:
-        return position
     if refusal(position, case) is not None:
         return position
     return begun(position, case)
@@ -41,12 +39,15 @@ def is_rejected(position: Position, case: Case) -> bool:
 
 
 def refusal(position: Position, case: Case) -> Note | None:
-    """Return why the spec's revision cannot be rolled out at all, None if it can."""
+    """Return why the spec's revision is not rolled out at all, None if it is."""
     intent = case.intent
     if position.rollout.phase not in (RolloutPhase.STABLE, RolloutPhase.ROLLED_BACK):
         return None
     if intent.target == position.stable or intent.total == 0 or is_rejected(position, case):
         return None
+    if position.stable is not None and case.policy.paused:
+        message = f"Revision {intent.target} waits: spec.rollout.paused is true"
+        return Note(Reason.PAUSED_BY_SPEC, message)
     frozen = freeze(position, case)
     if not has_no_room(frozen, intent.total):
         return None

@@ -1,17 +1,26 @@
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from llm_operator.api.reasons import ConditionType, Phase, Reason
+from llm_operator.api.rollout import OnFailure, Strategy
 from llm_operator.api.status import RolloutPhase
+from llm_operator.api.traffic import Provider
 from llm_operator.conditions import Verdict
 from llm_operator.diagnosis import Finding
+from llm_operator.rollout.machine import advance
+from llm_operator.rollout.state import Intent, Policy, Step, World
 from llm_operator.status import Progress, Situation, judge, summary_phase
 from tests.models.recorded import (
     CANARY,
     FIRST,
+    NEW,
+    NOW,
+    OLD,
     PROGRESS,
     SITUATIONS,
+    STABLE,
     TOTAL,
     UNSCHEDULABLE,
     at_rest,
@@ -162,6 +171,29 @@ def test_what_is_refused_stalls_whatever_the_rollout_does() -> None:
     assert verdict(situation, ConditionType.STALLED).reason is Reason.OWNED_FLAG
     assert verdict(situation, ConditionType.PROGRESSING).holds
     assert phase(situation) is Phase.INVALID
+
+
+def test_an_edit_under_a_paused_spec_is_said_to_wait() -> None:
+    """The machine begins nothing, and the status says that somebody holds it back."""
+    policy = Policy(
+        strategy=Strategy.CANARY,
+        steps=(Step(50), Step(100)),
+        max_extra_replicas=1,
+        min_serving_percent=100,
+        provider=Provider.REPLICA_RATIO,
+        on_failure=OnFailure.ROLLBACK,
+        bake=timedelta(minutes=5),
+        inconclusive=timedelta(minutes=30),
+        progress_deadline=timedelta(minutes=30),
+        paused=True,
+    )
+    pods = {OLD: TOTAL}
+    world = World(ready=pods, existing=pods, replicas=pods)
+    decision = advance(STABLE, OLD, Intent(NEW, TOTAL, policy), world, None, NOW)
+    assert decision.sizes == pods
+    progressing = verdict(Situation(decision, TOTAL, TOTAL), ConditionType.PROGRESSING)
+    assert (progressing.holds, progressing.reason) == (True, Reason.ROLLOUT_PAUSED)
+    assert NEW in progressing.message
 
 
 def test_notes_stand_behind_the_message_of_ready() -> None:
