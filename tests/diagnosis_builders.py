@@ -199,9 +199,10 @@ def a_claim(phase: str = "Pending", **spec: Any) -> Json:
     return {"metadata": {"uid": "uid-claim"}, "spec": spec, "status": {"phase": phase}}
 
 
-def a_node(*taints: str, ready: str = "True", reason: str = "KubeletReady") -> Json:
+def a_node(*taints: str, ready: str = "True", reason: str = "KubeletReady", **labels: str) -> Json:
     """Return a node; taints by key."""
     return {
+        "metadata": {"labels": labels},
         "spec": {"taints": [{"key": key, "effect": "NoSchedule"} for key in taints]},
         "status": {"conditions": [{"type": "Ready", "status": ready, "reason": reason}]},
     }

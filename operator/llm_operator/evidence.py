@@ -16,7 +16,7 @@ import structlog
 
 from llm_operator import kinds
 from llm_operator.cluster.cache import ResourceKey
-from llm_operator.cluster.client import ClusterClient
+from llm_operator.cluster.client import ClusterClient, Selection
 from llm_operator.cluster.errors import ApiError, NotFound
 from llm_operator.diagnosis import NOTHING, Evidence, Inquiry, inquire
 from llm_operator.diagnosis.evidence import (
@@ -153,8 +153,8 @@ class _Reading:
         if self.reads_nodes:
             for name in inquiry.nodes:
                 await self._attempt(self._read_node(name))
-            if inquiry.wants_all_nodes:
-                await self._attempt(self._survey_nodes())
+            for labels in inquiry.surveys:
+                await self._attempt(self._survey_nodes(labels))
 
     async def _attempt(self, reading: Coroutine[Any, Any, None]) -> None:
         """Do one reading; one that fails is left out."""
@@ -164,9 +164,8 @@ class _Reading:
             _LOG.info("Left out of the evidence", namespace=self.namespace, error=str(error))
 
     async def _read_events(self, uid: str) -> None:
-        found = await self.client.sample(
-            kinds.EVENT, self.namespace, f"regarding.uid={uid}", EVENT_LIMIT
-        )
+        wanted = Selection(fields=f"regarding.uid={uid}", limit=EVENT_LIMIT)
+        found = await self.client.sample(kinds.EVENT, self.namespace, wanted)
         happenings = enumerate(map(read_event, found))
         # Without a time, the order of the answer stands.
         ordered = sorted(happenings, key=lambda h: (h[1].at is not None, h[1].at or h[0], h[0]))
@@ -188,7 +187,8 @@ class _Reading:
         except NotFound:
             self.nodes[name] = read_node(name, None)
 
-    async def _survey_nodes(self) -> None:
-        for obj in await self.client.sample(kinds.NODE, None, limit=NODE_LIMIT):
+    async def _survey_nodes(self, labels: str) -> None:
+        wanted = Selection(labels=labels, limit=NODE_LIMIT)
+        for obj in await self.client.sample(kinds.NODE, None, wanted):
             name = str(obj.get("metadata", {}).get("name", ""))
             self.nodes[name] = read_node(name, obj)

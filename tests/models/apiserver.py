@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from llm_operator import kinds
-from llm_operator.cluster.client import Applied, Listing, Propagation
+from llm_operator.cluster.client import Applied, Listing, Propagation, Selection
 from llm_operator.cluster.errors import Conflict, FieldConflict, NotFound, NotLeader
 from llm_operator.ownership import render_element
 from tests.models import merge
@@ -95,21 +95,19 @@ class ApiServerModel:
         return Listing(tuple(items), str(self._version))
 
     async def sample(
-        self,
-        kind: kinds.ResourceKind,
-        namespace: str | None,
-        fields: str | None = None,
-        limit: int = 500,
+        self, kind: kinds.ResourceKind, namespace: str | None, wanted: Selection
     ) -> tuple[Object, ...]:
         self._request("list", kind)
-        uid = fields.removeprefix("regarding.uid=") if fields else ""
+        uid = wanted.fields.removeprefix("regarding.uid=")
+        labels = dict(part.split("=") for part in wanted.labels.split(",") if part)
         return tuple(
             copy.deepcopy(obj)
             for (other, where, _), obj in self.objects.items()
             if other == kind
             and where == (namespace or "")
             and uid in ("", obj.get("regarding", {}).get("uid"))
-        )[:limit]
+            and labels.items() <= obj["metadata"].get("labels", {}).items()
+        )[: wanted.limit]
 
     async def get(self, kind: kinds.ResourceKind, namespace: str | None, name: str) -> Object:
         self._request("get", kind)

@@ -38,6 +38,17 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
+class Selection:
+    """Which objects of a kind are wanted, and how many at most."""
+
+    limit: int
+    fields: str = ""
+    """Field selector."""
+    labels: str = ""
+    """Label selector."""
+
+
+@dataclass(frozen=True, slots=True)
 class Applied:
     """The object after an apply, and whether that apply brought it into being."""
 
@@ -102,16 +113,14 @@ class ClusterClient:
         return Listing(tuple(items), str(metadata["resourceVersion"]))
 
     async def sample(
-        self,
-        kind: kinds.ResourceKind,
-        namespace: str | None,
-        fields: str | None = None,
-        limit: int = PAGE_SIZE,
+        self, kind: kinds.ResourceKind, namespace: str | None, wanted: Selection
     ) -> tuple[Object, ...]:
-        """Return at most ``limit`` objects that a field selector matches: one page, no list."""
-        query = {"limit": str(limit)} | ({"fieldSelector": fields} if fields else {})
+        """Return objects that match, at most ``wanted.limit``: one page, no complete list."""
+        query = {"limit": str(wanted.limit)}
+        query |= {"fieldSelector": wanted.fields} if wanted.fields else {}
+        query |= {"labelSelector": wanted.labels} if wanted.labels else {}
         answer = await self._send("list", kind, Request("GET", kind.path(namespace), query))
-        return tuple(_object(answer).get("items") or ())[:limit]
+        return tuple(_object(answer).get("items") or ())[: wanted.limit]
 
     async def get(self, kind: kinds.ResourceKind, namespace: str | None, name: str) -> Object:
         """Return one object; NotFound when there is none."""

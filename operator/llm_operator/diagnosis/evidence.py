@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from llm_operator.diagnosis.pod import read_conditions
-from llm_operator.diagnosis.reading import Object, entries, moment, part, text
+from llm_operator.diagnosis.reading import Object, entries, moment, part, strings, text
 
 _FIELD_PATH: Final = re.compile(r"spec\.\w+\{(?P<container>[^}]*)\}")
 
@@ -48,9 +48,9 @@ class Node:
     ready: str = ""
     """Status of the condition Ready."""
     ready_reason: str = ""
-    is_cordoned: bool = False
     taints: tuple[str, ...] = ()
     """``key=value:effect`` of those that keep pods away."""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +117,12 @@ def read_node(name: str, obj: Object | None) -> Node:
         exists=True,
         ready=ready.status if ready else "",
         ready_reason=ready.reason if ready else "",
-        is_cordoned=spec.get("unschedulable") is True,
         taints=tuple(
             _taint(taint)
             for taint in entries(spec, "taints")
             if text(taint, "effect") in ("NoSchedule", "NoExecute")
         ),
+        labels=strings(part(obj, "metadata"), "labels"),
     )
 
 

@@ -15,6 +15,7 @@ from llm_operator.diagnosis.finding import Finding
 from llm_operator.diagnosis.pod import Pod, read_pod
 from llm_operator.diagnosis.probes import ANSWER_PATIENCE
 from llm_operator.diagnosis.reading import Object
+from llm_operator.diagnosis.scheduling import depends_on_nodes
 from llm_operator.diagnosis.walk import ENDING_PATIENCE, explain_pod, is_overdue
 from llm_operator.diagnosis.workload import Workload, read_workload
 
@@ -35,7 +36,6 @@ _VAGUE: Final = frozenset(
         Reason.KILLED,
         Reason.CRASH_LOOPING,
         Reason.VOLUME_NOT_BOUND,
-        Reason.TAINT_NOT_TOLERATED,
         Reason.SCHEDULER_MISSING,
     }
 )
@@ -53,8 +53,8 @@ class Inquiry:
     """UIDs of the pods whose events are wanted."""
     claims: tuple[str, ...] = ()
     nodes: tuple[str, ...] = ()
-    wants_all_nodes: bool = False
-    """Whether the taints of all nodes are wanted."""
+    surveys: tuple[str, ...] = ()
+    """Label selectors of nodes whose taints are wanted; an empty one selects all."""
     symptoms: tuple[str, ...] = ()
     """What the pods look like; other symptoms make what was read before worthless."""
     due_at: datetime | None = None
@@ -63,7 +63,7 @@ class Inquiry:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to read now."""
-        return not (self.pods or self.claims or self.nodes or self.wants_all_nodes)
+        return not (self.pods or self.claims or self.nodes or self.surveys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class _Question:
     pod: Pod
     symptom: str
     claims: tuple[str, ...] = ()
-    wants_all_nodes: bool = False
+    survey: str | None = None
 
 
 def inquire(pods: Iterable[Object], deployments: Iterable[Object], now: datetime) -> Inquiry:
@@ -90,7 +90,7 @@ def inquire(pods: Iterable[Object], deployments: Iterable[Object], now: datetime
         pods=tuple(pod.uid for pod in bound if pod.uid),
         claims=tuple(claims)[:CLAIM_LIMIT],
         nodes=tuple(dict.fromkeys(pod.node for pod in bound)),
-        wants_all_nodes=any(q.wants_all_nodes for q in now_due),
+        surveys=tuple(dict.fromkeys(q.survey for q in now_due if q.survey is not None)),
         symptoms=tuple(q.symptom for q in now_due),
         due_at=min(later, default=None),
     )
@@ -110,7 +110,7 @@ def _questions(pod: Pod, workload: Workload | None, now: datetime) -> Iterator[_
         pod=pod,
         symptom=_symptom(pod, finding),
         claims=workload.claims if workload and not _has_run(pod) else (),
-        wants_all_nodes=finding.reason is Reason.TAINT_NOT_TOLERATED,
+        survey=_survey(workload) if _waits_for_nodes(pod) else None,
     )
 
 
@@ -121,7 +121,19 @@ def _overdue_at(pod: Pod, now: datetime) -> datetime:
     return pod.deleted_at + ENDING_PATIENCE + timedelta(seconds=1)
 
 
+def _survey(workload: Workload | None) -> str:
+    """Return the label selector of the nodes that a pod may go to."""
+    labels = workload.node_selector if workload else {}
+    return ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
+
+
+def _waits_for_nodes(pod: Pod) -> bool:
+    return not pod.is_bound and depends_on_nodes(pod)
+
+
 def _is_vague(pod: Pod, finding: Finding) -> bool:
+    if _waits_for_nodes(pod):
+        return True
     if finding.reason is not Reason.CRASH_LOOPING:
         return finding.reason in _VAGUE
     runs = (run for c in pod.containers for run in (c.ended, c.ended_before) if run)

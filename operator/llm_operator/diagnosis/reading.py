@@ -31,6 +31,12 @@ def text(obj: Object, name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
+def strings(obj: Object, name: str) -> dict[str, str]:
+    """Return a map from strings to strings, without what is neither."""
+    found = part(obj, name).items()
+    return {key: item for key, item in found if isinstance(item, str)}
+
+
 def whole(obj: Object, name: str) -> int | None:
     """Return an integer."""
     value = obj.get(name)

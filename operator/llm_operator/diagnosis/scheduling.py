@@ -6,7 +6,7 @@ the rules below stand in the opposite order of the filters.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -56,6 +56,9 @@ _RULES: Final = (
 )
 _LAST: Final = (len(_RULES), Reason.UNSCHEDULABLE)
 
+_KEPT: Final = frozenset({Reason.TAINT_NOT_TOLERATED, Reason.NODE_UNAVAILABLE})
+_ABOUT_CLAIMS: Final = frozenset({Reason.VOLUME_NOT_BOUND, Reason.VOLUME_CLAIM_MISSING})
+
 _CONDITION_TAINTS: Final = "node.kubernetes.io/"
 _PRESSURE: Final = "-pressure"
 
@@ -67,9 +70,10 @@ def explain_unbound(
     claims = explain_claims(workload.claims if workload else (), evidence)
     scheduled = pod.condition("PodScheduled")
     if scheduled.status == "False":
-        blocked = _explain_message(scheduled.message, evidence)
-        about_volumes = blocked.reason in (Reason.VOLUME_NOT_BOUND, Reason.VOLUME_CLAIM_MISSING)
-        return claims if claims and about_volumes else blocked
+        selector = workload.node_selector if workload else {}
+        fitting = [n for n in evidence.nodes.values() if selector.items() <= n.labels.items()]
+        blocked = _explain_message(scheduled.message, fitting)
+        return claims if claims and blocked.reason in _ABOUT_CLAIMS else blocked
     if claims:
         return claims
     if pod.created_at is None or now - pod.created_at < SCHEDULER_PATIENCE:
@@ -79,17 +83,35 @@ def explain_unbound(
     return found(Reason.SCHEDULER_MISSING, f"{which} has not looked at the pod")
 
 
-def _explain_message(message: str, evidence: Evidence) -> Finding:
-    body = _AFTERTHOUGHT.sub("", message.strip())
-    headless = _HEAD.sub("", body)
-    judged = sorted({(*_judge(text), text) for text in _reasons(headless)})
+def depends_on_nodes(pod: Pod) -> bool:
+    """Whether only the nodes can tell why they do not take a pod: the scheduler names no taint.
+
+    Nor does it say whether the nodes that are kept are just those that the pod selects.
+    """
+    judged = _judged(pod.condition("PodScheduled").message)
+    kept = any(reason in _KEPT for _, reason, _ in judged)
+    return kept and judged[0][1] in (Reason.NO_MATCHING_NODE, Reason.TAINT_NOT_TOLERATED)
+
+
+def _explain_message(message: str, fitting: Sequence[Node]) -> Finding:
+    """Read the scheduler's message; ``fitting`` are the known nodes that the pod selects."""
+    judged = _judged(message)
     if not judged:
         return found(Reason.UNSCHEDULABLE, "No node takes the pod")
-    _, reason, _ = judged[0]
+    reasons = [reason for _, reason, _ in judged]
     told = "; ".join(text for _, _, text in judged)
-    if reason is Reason.TAINT_NOT_TOLERATED:
-        return _explain_taints(told, evidence.nodes.values())
-    return found(reason, f"No node takes the pod: {told}" if headless != body else told)
+    if _HEAD.match(message):
+        told = f"No node takes the pod: {told}"
+    selected_but_kept = reasons[0] is Reason.NO_MATCHING_NODE and fitting and _KEPT & set(reasons)
+    if selected_but_kept or reasons[0] is Reason.TAINT_NOT_TOLERATED:
+        return _explain_taints(told, fitting)
+    return found(reasons[0], told)
+
+
+def _judged(message: str) -> list[tuple[int, Reason, str]]:
+    """Return the reasons of a message, what the nearest node lacks first."""
+    body = _HEAD.sub("", _AFTERTHOUGHT.sub("", message.strip()))
+    return sorted({(*_judge(text), text) for text in _reasons(body)})
 
 
 def _reasons(body: str) -> list[str]:
@@ -121,4 +143,4 @@ def _explain_taints(told: str, nodes: Iterable[Node]) -> Finding:
     if unwell:
         pressed = any(_PRESSURE in taint for taint in taints)
         reason = Reason.NODE_PRESSURE if pressed else Reason.NODE_UNAVAILABLE
-    return found(reason, f"No node takes the pod: {told}{listed}")
+    return found(reason, told + listed)

@@ -9,7 +9,7 @@ from llm_operator import kinds
 from llm_operator.api.reasons import Reason
 from llm_operator.diagnosis.finding import Finding, found
 from llm_operator.diagnosis.pod import Condition, read_conditions
-from llm_operator.diagnosis.reading import Object, entries, part, text, whole
+from llm_operator.diagnosis.reading import Object, entries, part, strings, text, whole
 
 _FORBIDDEN: Final = re.compile(r"^.*?[\w.]+ \"[^\"]*\" is forbidden: ")
 """Names the refused object, whose name is random and would be news at every attempt."""
@@ -47,6 +47,8 @@ class Workload:
     """Names of the PersistentVolumeClaims that its pods use."""
     scheduler: str
     """Name of the scheduler that its pods are for; empty for the cluster's own."""
+    node_selector: Mapping[str, str]
+    """Labels that a node must have for its pods."""
     conditions: Mapping[str, Condition]
 
 
@@ -61,6 +63,7 @@ def read_workload(deployment: Object) -> Workload:
         replicas=1 if replicas is None else replicas,
         claims=tuple(name for claim in claims if (name := text(claim, "claimName"))),
         scheduler=text(pod, "schedulerName"),
+        node_selector=strings(pod, "nodeSelector"),
         conditions=read_conditions(deployment),
     )
 

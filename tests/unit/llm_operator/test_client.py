@@ -11,7 +11,7 @@ from aiohttp import web
 from kubernetes.aio.client.configuration import Configuration
 
 from llm_operator import kinds
-from llm_operator.cluster.client import ClusterClient, RequestRecord
+from llm_operator.cluster.client import ClusterClient, RequestRecord, Selection
 from llm_operator.cluster.errors import (
     ClusterUnavailable,
     Conflict,
@@ -117,6 +117,33 @@ async def test_an_apply_to_what_exists_creates_nothing(wiring: Wiring) -> None:
     wiring.server.respond = lambda _: web.json_response(SERVICE, status=200)
     assert not (await wiring.client.apply(kinds.SERVICE, SERVICE, force=True)).created
     assert wiring.server.asked[0].query["force"] == "true"
+
+
+async def test_a_sample_is_one_page_of_what_selectors_match(wiring: Wiring) -> None:
+    """However many there are, one request is made and no more than the limit is kept."""
+    page = {"metadata": {"continue": "more"}, "items": [{"n": 1}, {"n": 2}, {"n": 3}]}
+    wiring.server.respond = lambda _: web.json_response(page)
+
+    found = await wiring.client.sample(
+        kinds.EVENT, "team", Selection(limit=2, fields="regarding.uid=u1", labels="a=b")
+    )
+
+    (asked,) = wiring.server.asked
+    assert asked.path == "/apis/events.k8s.io/v1/namespaces/team/events"
+    assert asked.query == {
+        "limit": "2",
+        "fieldSelector": "regarding.uid=u1",
+        "labelSelector": "a=b",
+    }
+    assert found == ({"n": 1}, {"n": 2})
+
+
+async def test_an_object_of_the_whole_cluster_has_no_namespace_in_its_path(wiring: Wiring) -> None:
+    """Nodes are in none."""
+    await wiring.client.get(kinds.NODE, None, "node-1")
+
+    (asked,) = wiring.server.asked
+    assert asked.path == "/api/v1/nodes/node-1"
 
 
 async def test_a_status_is_replaced_under_its_version(wiring: Wiring) -> None:

@@ -141,17 +141,21 @@ async def test_a_claim_is_read_with_its_events_and_a_missing_one_is_known_as_mis
         assert finding.reason is reason
 
 
-async def test_the_node_of_a_pod_is_read_and_all_nodes_only_for_taints() -> None:
-    """One GET, or one page of nodes."""
+async def test_the_node_of_a_pod_is_read_and_others_only_for_taints() -> None:
+    """One GET, or one page of the nodes that the pod selects."""
     reading = Reading()
     reading.put(kinds.NODE, NODE, a_node("dedicated"))
 
     assert (await reading.gather(a_pod())).nodes[NODE].taints == ("dedicated:NoSchedule",)
     assert reading.requests() == Counter([("list", "Event"), ("get", "Node")])
 
-    reading.reader.forget(KEY)
-    assert set((await reading.gather(an_unbound_pod(TAINTED))).nodes) == {NODE}
-    assert reading.requests() == Counter([("list", "Node")])
+    reading.put(kinds.NODE, "gpu-1", a_node("dedicated", pool="gpu"))
+    for labels, names in (({}, {NODE, "gpu-1"}), ({"pool": "gpu"}, {"gpu-1"})):
+        reading.reader.forget(KEY)
+        deployment = a_deployment(nodeSelector=labels)
+        seen = await reading.gather(an_unbound_pod(TAINTED), deployment=deployment)
+        assert set(seen.nodes) == names
+        assert reading.requests() == Counter([("list", "Node")])
 
 
 async def test_nodes_are_not_read_where_only_one_namespace_is_looked_after() -> None:

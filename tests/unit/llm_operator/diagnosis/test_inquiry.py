@@ -83,7 +83,7 @@ def test_a_pod_that_does_not_say_why_is_asked_about(status: Json) -> None:
 
     assert inquiry.pods == (UID,)
     assert inquiry.nodes == (NODE,)
-    assert not inquiry.wants_all_nodes
+    assert inquiry.surveys == ()
 
 
 def test_claims_are_asked_about_before_a_container_runs() -> None:
@@ -97,12 +97,15 @@ def test_claims_are_asked_about_before_a_container_runs() -> None:
     assert asked(a_pod(containerStatuses=[running()]), deployment).claims == ()
 
 
-def test_all_nodes_are_asked_about_only_for_taints() -> None:
-    """The scheduler does not say which taint; for anything else it says enough."""
+def test_nodes_are_asked_about_where_the_scheduler_names_no_taint() -> None:
+    """Those that the pod selects: their taints tell whether they are unwell or kept."""
     tainted = an_unbound_pod("0/1 nodes are available: 1 node(s) had untolerated taint(s).")
 
-    assert asked(tainted).wants_all_nodes
-    assert asked(tainted).nodes == ()
+    inquiry = asked(tainted, a_deployment(nodeSelector={"pool": "gpu", "zone": "a"}))
+
+    assert asked(tainted).surveys == ("",)
+    assert inquiry.surveys == ("pool=gpu,zone=a",)
+    assert inquiry.nodes == ()
 
 
 def test_few_pods_stand_for_many() -> None:

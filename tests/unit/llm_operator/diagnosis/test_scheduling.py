@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from llm_operator.api.reasons import Reason
+from llm_operator.diagnosis import NOTHING
 from tests.builders import NOW
 from tests.diagnosis_builders import (
     a_claim,
@@ -132,6 +133,46 @@ def test_one_node_that_is_only_kept_makes_it_a_matter_of_tolerations() -> None:
     finding = found_in(an_unbound_pod(TAINTED), evidence(nodes=nodes))
 
     assert finding.reason is Reason.TAINT_NOT_TOLERATED
+
+
+MIXED = NODES + (
+    "1 node(s) had untolerated taint(s), 2 node(s) didn't match Pod's node affinity/selector."
+)
+CORDONED = NODES + (
+    "1 node(s) were unschedulable, 2 node(s) didn't match Pod's node affinity/selector."
+)
+
+
+@pytest.mark.parametrize(
+    ("message", "taint", "reason"),
+    [
+        (MIXED, "dedicated", Reason.TAINT_NOT_TOLERATED),
+        (MIXED, "node.kubernetes.io/unreachable", Reason.NODE_UNAVAILABLE),
+        (MIXED, "node.kubernetes.io/memory-pressure", Reason.NODE_PRESSURE),
+        (CORDONED, "node.kubernetes.io/unschedulable", Reason.NODE_UNAVAILABLE),
+    ],
+)
+def test_nodes_that_the_pod_selects_but_that_are_kept_are_the_reason(
+    message: str, taint: str, reason: Reason
+) -> None:
+    """A pool of GPU nodes has label and taint: that the other nodes do not match is no trouble."""
+    nodes = {"plain": a_node("control-plane"), "gpu": a_node(taint, pool="gpu")}
+    deployment = a_deployment(nodeSelector={"pool": "gpu"})
+
+    assert found_in(an_unbound_pod(message), NOTHING, deployment).reason is Reason.NO_MATCHING_NODE
+    finding = found_in(an_unbound_pod(message), evidence(nodes=nodes), deployment)
+    assert finding.reason is reason
+    assert finding.message.endswith(f": {taint}:NoSchedule")
+
+
+def test_a_selector_that_no_node_matches_is_the_reason_beside_any_taint() -> None:
+    """Tolerating the taint of a node that is not selected would not help."""
+    nodes = {"plain": a_node("control-plane"), "gpu": a_node("dedicated", pool="gpu")}
+    deployment = a_deployment(nodeSelector={"pool": "tpu"})
+
+    finding = found_in(an_unbound_pod(MIXED), evidence(nodes=nodes), deployment)
+
+    assert finding.reason is Reason.NO_MATCHING_NODE
 
 
 def test_a_pod_that_no_scheduler_looks_at_is_told_after_a_while() -> None:
