@@ -1,16 +1,9 @@
 """What the rollout machine asks of the traffic, in the terms that both providers render."""
 
 from dataclasses import dataclass
-from typing import Final
 
-from llm_operator.api.status import RolloutPhase
 from llm_operator.api.traffic import Provider
-from llm_operator.rollout.state import Rollout
-
-_AT_REST: Final = frozenset({RolloutPhase.STABLE, RolloutPhase.ROLLED_BACK})
-
-WHOLE: Final = 100
-"""All of the traffic, in percent."""
+from llm_operator.rollout.sizes import WHOLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +52,3 @@ class Asked:
         if self.canary_percent == WHOLE:
             return (self.canary,)
         return tuple(sorted((self.base, self.canary)))
-
-
-def ask(stable: str | None, rollout: Rollout, provider: Provider) -> Asked:
-    """Return what a persisted decision asks for; ``provider`` is that of the spec, for rest."""
-    is_running = rollout.phase not in _AT_REST
-    canary = rollout.target if is_running or stable is None else None
-    if is_running and rollout.frozen is not None:
-        provider = rollout.frozen.provider
-    return Asked(stable, canary, rollout.weight_percent if is_running else 0, provider)

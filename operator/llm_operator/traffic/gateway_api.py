@@ -37,8 +37,9 @@ from typing import Any, Final
 from llm_operator import kinds
 from llm_operator.desired.identity import Identity
 from llm_operator.desired.objects import HotSpec, render_service
+from llm_operator.rollout.sizes import WHOLE
 from llm_operator.rollout.state import AppliedTraffic
-from llm_operator.traffic.asked import WHOLE, Asked
+from llm_operator.traffic.asked import Asked
 from llm_operator.traffic.provider import Manifest
 from llm_operator.traffic.route import Attachment, Rule, render_route
 from llm_operator.traffic.scene import Scene

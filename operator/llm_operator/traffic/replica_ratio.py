@@ -10,8 +10,9 @@ with ready pods are ever selected (invariant I13).
 from dataclasses import dataclass
 
 from llm_operator.desired.objects import HotSpec, render_service
+from llm_operator.rollout.sizes import WHOLE, effective_weight_percent
 from llm_operator.rollout.state import AppliedTraffic
-from llm_operator.traffic.asked import WHOLE, Asked
+from llm_operator.traffic.asked import Asked
 from llm_operator.traffic.provider import Manifest
 from llm_operator.traffic.scene import Scene
 
@@ -42,16 +43,6 @@ class ReplicaRatio:
         """Return nothing: whatever selects pods by labels takes a Service as it is."""
         del scene
         return ""
-
-
-def effective_weight_percent(canary_ready: int, stable_ready: int) -> int | None:
-    """Return the share that a Service over both revisions gives the canary, in whole percent.
-
-    Rounded to the nearest; None when nothing is ready. With one pod of each it is 50, whatever
-    weight was asked.
-    """
-    total = canary_ready + stable_ready
-    return (200 * canary_ready + total) // (2 * total) if total else None
 
 
 def _weight_percent(scene: Scene, asked: Asked) -> int | None:

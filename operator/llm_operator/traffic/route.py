@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from llm_operator import kinds
 from llm_operator.desired.identity import Identity
+from llm_operator.rollout.sizes import WHOLE
 
 REVISION_HEADER: Final = "x-llm-revision"
 """A request that carries a hash in this header goes to that revision."""
@@ -19,7 +20,6 @@ _SERVICE: Final[Mapping[str, str]] = {"group": "", "kind": "Service"}
 _EVERY_PATH: Final[Mapping[str, str]] = {"type": "PathPrefix", "value": "/"}
 _UNLIMITED: Final[Mapping[str, str]] = {"request": "0s"}
 _VERDICTS: Final = ("Accepted", "ResolvedRefs")
-_WHOLE: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class LiveRoute:
                 continue
             weights = {ref["name"]: int(ref.get("weight", 1)) for ref in _backends(rule)}
             total = sum(weights.values())
-            return round(_WHOLE * weights.get(service, 0) / total) if total else None
+            return round(WHOLE * weights.get(service, 0) / total) if total else None
         return None
 
     def refers_to(self, service: str) -> bool:

@@ -10,7 +10,6 @@ from llm_operator import kinds
 from llm_operator.api.traffic import Provider
 from llm_operator.traffic import providers
 from llm_operator.traffic.asked import Asked
-from llm_operator.traffic.replica_ratio import effective_weight_percent
 from tests.builders import a_pod
 from tests.models.traffic import ENVIRONMENT, IDENTITY, TrafficModel, a_slice
 
@@ -226,21 +225,3 @@ def test_applied_has_no_problem_and_the_rest_has_one(
         seen = model.observe(asked)
         assert seen.is_applied == (not seen.problem)
         assert seen.weight_percent is not None or not seen.is_applied
-
-
-@given(canary=st.integers(0, 200), stable=st.integers(0, 200))
-def test_the_effective_weight_is_the_share_of_the_pods(canary: int, stable: int) -> None:
-    """Rounded to whole percents; nothing ready has no share."""
-    weight_percent = effective_weight_percent(canary, stable)
-
-    if canary + stable == 0:
-        assert weight_percent is None
-    else:
-        assert weight_percent is not None
-        assert abs(weight_percent - 100 * canary / (canary + stable)) <= 0.5
-
-
-@pytest.mark.parametrize(("canary", "stable", "percent"), [(1, 1, 50), (1, 5, 17), (2, 4, 33)])
-def test_one_pod_beside_one_is_half(canary: int, stable: int, percent: int) -> None:
-    """With one stable pod the first step is 50 %, whatever was asked."""
-    assert effective_weight_percent(canary, stable) == percent

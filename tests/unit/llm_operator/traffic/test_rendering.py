@@ -14,7 +14,8 @@ from llm_operator.desired.identity import Identity
 from llm_operator.desired.objects import HotSpec, render_disruption_budget
 from llm_operator.rollout.state import Frozen, Rollout
 from llm_operator.traffic import providers
-from llm_operator.traffic.asked import Asked, ask
+from llm_operator.traffic.asked import Asked
+from llm_operator.world import asked_traffic
 from tests.models.traffic import ENVIRONMENT, GATEWAY, HOT, IDENTITY, TrafficModel
 
 OLD, NEW = "bbbbbbbb", "cccccccc"
@@ -67,10 +68,11 @@ def test_a_canary_is_one_while_its_rollout_runs(phase: RolloutPhase) -> None:
     """At rest the last target has no share, and no Service of its own, whatever it was left at."""
     rollout = Rollout(phase=phase, target=NEW, weight_percent=40, frozen=FROZEN)
 
-    asked = ask(OLD, rollout, Provider.REPLICA_RATIO)
+    asked = asked_traffic(rollout, OLD, NEW, Provider.REPLICA_RATIO)
 
     if phase in (RolloutPhase.STABLE, RolloutPhase.ROLLED_BACK):
-        assert asked == Asked(OLD, None, 0, Provider.REPLICA_RATIO)
+        assert (asked.canary, asked.hashes) == (None, (OLD,))
+        assert asked.provider is Provider.REPLICA_RATIO
     else:
         assert asked == Asked(OLD, NEW, 40, Provider.GATEWAY_API), "the provider is frozen"
 
@@ -78,7 +80,7 @@ def test_a_canary_is_one_while_its_rollout_runs(phase: RolloutPhase) -> None:
 def test_the_first_revision_has_everything_from_the_start() -> None:
     """Before there is a stable revision the target is the one that traffic is for."""
     for phase in (RolloutPhase.STABLE, RolloutPhase.PREPARING):
-        asked = ask(None, Rollout(phase=phase, target=NEW), Provider.REPLICA_RATIO)
+        asked = asked_traffic(Rollout(phase=phase, target=NEW), None, NEW, Provider.REPLICA_RATIO)
         assert (asked.base, asked.hashes) == (NEW, (NEW,))
 
 
