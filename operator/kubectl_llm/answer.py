@@ -39,7 +39,7 @@ def answer_to(command: Command, events: Iterable[Mapping[str, Any]]) -> Answer |
     """Return what the event that names the command's nonce says; None while there is none."""
     word = re.compile(rf"(?<![-\w]){re.escape(command.nonce)}(?![-\w])")
     for event in events:
-        note = str(event.get("note", ""))
+        note = str(event.get("message", ""))
         if event.get("reason") in _ANSWERS and word.search(note):
             return Answer(event["reason"] == Reason.COMMAND_EXECUTED, note)
     return None

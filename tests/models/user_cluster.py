@@ -6,6 +6,7 @@ resource, and dry runs, and it refuses what ``forbidden`` names.
 
 import asyncio
 import copy
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ from llm_operator.cluster.errors import Conflict, Forbidden
 from tests.models import merge
 from tests.models.apiserver import ApiServerModel
 from tests.models.http_apiserver import HttpApiServer
+
+_CORE_EVENTS = re.compile("/api/v1/namespaces/(?P<ns>[^/]+)/events")
 
 
 class UserCluster(HttpApiServer):
@@ -39,7 +42,20 @@ class UserCluster(HttpApiServer):
         """Answer one request, unless the server is away."""
         if self.away and self.away.pop(0):
             return web.json_response({"message": "away"}, status=503)
+        found = _CORE_EVENTS.fullmatch(request.path)
+        if found is not None and self.status == 200:
+            return web.json_response({"items": self._core_events(request, found["ns"])})
         return await super().handle(request)
+
+    def _core_events(self, request: web.Request, namespace: str) -> list[dict[str, Any]]:
+        """Return the events as the core API names their parts."""
+        field, _, uid = request.query["fieldSelector"].partition("=")
+        assert field == "involvedObject.uid"
+        return [
+            {**event, "message": event["note"], "involvedObject": event["regarding"]}
+            for where, event in self.model.events
+            if (where, event["regarding"]["uid"]) == (namespace, uid)
+        ]
 
     async def _perform(
         self, request: web.Request, kind: kinds.ResourceKind, address: tuple[str, str], body: Any
@@ -58,9 +74,6 @@ class UserCluster(HttpApiServer):
     async def _list(
         self, request: web.Request, kind: kinds.ResourceKind, namespace: str
     ) -> dict[str, Any]:
-        if kind == kinds.EVENT:
-            items = [dict(event) for where, event in self.model.events if where == namespace]
-            return {"metadata": {"resourceVersion": "1"}, "items": items}
         listing = await self.model.list(kind, namespace, request.query.get("labelSelector"))
         metadata = {"resourceVersion": listing.resource_version}
         return {"metadata": metadata, "items": list(listing.items)}
