@@ -76,7 +76,6 @@ class Reason(StrEnum):
     UP_TO_DATE = "UpToDate"
     NOT_STALLED = "NotStalled"
     NO_CONFLICT = "NoConflict"
-    TRAFFIC_MOVED = "TrafficMoved"
     REPAIRED = "Repaired"
     REPLICAS_HELD = "ReplicasHeld"
 

@@ -15,7 +15,7 @@ from llm_operator.api.autoscaling import REPLICAS_MAX, Autoscaling, MetricType
 from llm_operator.api.model import ServedModel
 from llm_operator.api.pod_template import PodTemplate
 from llm_operator.api.quantity import parse_quantity
-from llm_operator.api.rollout import OnFailure, RolloutSettings, Strategy  # noqa: F401
+from llm_operator.api.rollout import RolloutSettings
 from llm_operator.api.schema import (
     Annotations,
     ApiModel,
@@ -28,7 +28,7 @@ from llm_operator.api.schema import (
     matches,
 )
 from llm_operator.api.server import Server
-from llm_operator.api.traffic import Provider, Traffic  # noqa: F401
+from llm_operator.api.traffic import Traffic
 
 _COMPUTE: Final = ("cpu", "memory", "ephemeral-storage")
 _Amounts = Annotated[Mapping[str, Quantity], Field(max_length=8)]

@@ -11,7 +11,6 @@ EXPLANATIONS: Final[Mapping[str, Explanation]] = {
     "UpToDate": normal("No change of revision is under way."),
     "NotStalled": normal("Nothing keeps the resource from going on."),
     "NoConflict": normal("Every object and field is the operator's own."),
-    "TrafficMoved": normal("The Service sends to the new revision."),
     "Repaired": normal(
         "An object was deleted or changed by someone else, and has been put right.",
         "Change the LLMDeployment instead of the objects that it owns.",
