@@ -1,0 +1,171 @@
+"""One point of a run: what is persisted, the cluster, the spec and what is broken.
+
+All times are kept relative to ``NOW``, and what is only displayed is left out, so that runs that
+differ in nothing that matters meet again.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple
+
+from llm_operator.api.command import CommandVerb
+from llm_operator.api.rollout import OnFailure, Strategy
+from llm_operator.api.status import RolloutPhase
+from llm_operator.api.traffic import Provider
+from llm_operator.rollout.state import Policy, Rollout, Step
+from tests.models.rollouts.cluster import NOBODY, Cluster
+
+NOW: Final = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+MIN_SECONDS: Final = 10
+INTERVAL_SECONDS: Final = 10
+PAUSE_SECONDS: Final = 20
+BAKE_SECONDS: Final = 40
+DEADLINE_SECONDS: Final = 100
+INCONCLUSIVE_SECONDS: Final = 80
+HORIZON_SECONDS: Final = 240
+"""Ages beyond this are all the same: longer than any duration that is compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What stays the same during a run."""
+
+    total: int
+    extra: int
+    serving_percent: int
+    strategy: Strategy
+    steps: tuple[Step, ...]
+    provider: Provider
+    on_failure: OnFailure = OnFailure.ROLLBACK
+
+    def refuses(self, total: int) -> bool:
+        """Whether no rollout of ``total`` pods keeps ``serving_percent`` without an extra pod."""
+        gradual = self.strategy in (Strategy.CANARY, Strategy.ROLLING)
+        return gradual and self.extra == 0 and self.minimum(total) == total
+
+    def minimum(self, total: int) -> int:
+        """Return m: the ready pods in traffic that no action may go below."""
+        return -(-total * self.serving_percent // 100)
+
+    def policy(self, *, paused: bool) -> Policy:
+        """Return what the spec says of rollouts."""
+        return Policy(
+            strategy=self.strategy,
+            paused=paused,
+            steps=self.steps,
+            max_extra_replicas=self.extra,
+            min_serving_percent=self.serving_percent,
+            on_failure=self.on_failure,
+            bake=timedelta(seconds=BAKE_SECONDS),
+            inconclusive=timedelta(seconds=INCONCLUSIVE_SECONDS),
+            progress_deadline=timedelta(seconds=DEADLINE_SECONDS),
+            provider=self.provider,
+        )
+
+    def __str__(self) -> str:
+        steps = ",".join(_describe(step) for step in self.steps)
+        return (
+            f"{self.strategy} {self.provider} T{self.total} E{self.extra} "
+            f"{self.serving_percent}% [{steps}] {self.on_failure}"
+        )
+
+
+def _describe(step: Step) -> str:
+    if step.pause is None:
+        return str(step.weight_percent)
+    return f"{step.weight_percent}p{step.pause.seconds or ''}"
+
+
+class Order(NamedTuple):
+    """A command on the resource; the number makes its nonce."""
+
+    verb: CommandVerb
+    revision: int
+    number: int
+
+
+class Spec(NamedTuple):
+    """What people and autoscalers have written."""
+
+    target: int
+    total: int
+    paused: bool = False
+    order: Order | None = None
+    limit: int = 3
+    """The highest total that anybody asks for."""
+
+
+class Persisted:
+    """A rollout as status keeps it; equal ones are one object, so that it is its own hash."""
+
+    __slots__ = ("rollout",)
+
+    def __init__(self, rollout: Rollout) -> None:
+        self.rollout = rollout
+
+
+class Situation(NamedTuple):
+    """One point of a run."""
+
+    kept: Persisted
+    stable: int
+    cluster: Cluster
+    spec: Spec
+    faults: frozenset[str] = frozenset()
+    """What is broken until it is repaired (``events``)."""
+    once: str = ""
+    """What the next pass alone is told about the judgement (``events``)."""
+    rejected: int = NOBODY
+    """The revision that was rejected, while the spec has it and nobody retries."""
+    total: int = 0
+    """The held total: the highest total asked for since the rollout began."""
+
+
+_COUNTS_FROM_ITS_START: Final = (RolloutPhase.BAKING, RolloutPhase.ROLLING_BACK)
+"""Phases whose durations count from when they began; for the others that is only displayed."""
+
+
+class Shelf:
+    """Rollouts as they are kept: relative to ``NOW`` and each only once."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Rollout, Persisted] = {}
+        self._later: dict[tuple[Persisted, int], Persisted] = {}
+
+    def keep(self, rollout: Rollout) -> Persisted:
+        """Return the one object for a rollout."""
+        plain = replace(rollout, message="", started_at=NOW if rollout.started_at else None)
+        if rollout.step_started_at is not None and rollout.phase not in _COUNTS_FROM_ITS_START:
+            plain = replace(plain, step_started_at=NOW)
+        clamped = _shifted(plain, 0)
+        return self._kept.setdefault(clamped, Persisted(clamped))
+
+    def later(self, kept: Persisted, seconds: int) -> Persisted:
+        """Return the same rollout when ``seconds`` have passed."""
+        key = (kept, seconds)
+        if key not in self._later:
+            self._later[key] = self.keep(_shifted(kept.rollout, seconds))
+        return self._later[key]
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+
+_TIMES: Final = tuple(
+    name for name in Rollout.__slots__ if name.endswith(("_at", "_since", "_until"))
+)
+_OLDEST: Final = NOW - timedelta(seconds=HORIZON_SECONDS)
+
+
+def _shifted(rollout: Rollout, seconds: int) -> Rollout:
+    moments = {name: getattr(rollout, name) for name in _TIMES}
+    ago = timedelta(seconds=seconds)
+    return replace(
+        rollout,
+        **{
+            name: max(moment - ago, _OLDEST)
+            for name, moment in moments.items()
+            if moment is not None
+        },
+    )
