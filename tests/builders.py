@@ -22,6 +22,7 @@ def an_llm_deployment(
         "service": {"type": "ClusterIP", "port": 80},
         "rollout": {
             "strategy": "BlueGreen",
+            "bakeSeconds": 10,
             "progressDeadlineSeconds": 1800,
             "revisionHistoryLimit": 10,
         },
@@ -62,15 +63,4 @@ def a_pod(
             "labels": {kinds.INSTANCE_LABEL: instance, kinds.REVISION_LABEL: revision},
         },
         "status": {"phase": "Running", "conditions": conditions, **status},
-    }
-
-
-def an_endpoint_slice(*pods: str) -> dict[str, Any]:
-    """Return an EndpointSlice that shows the named pods as ready."""
-    return {
-        "metadata": {"name": "chat-abc", "namespace": "default"},
-        "endpoints": [
-            {"targetRef": {"kind": "Pod", "name": pod}, "conditions": {"ready": True}}
-            for pod in pods
-        ],
     }

@@ -6,6 +6,7 @@ window lives as long as the machine keeps ``windowStartedAt``; its memory is per
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 from llm_operator import status as reporting
 from llm_operator.api.analysis import Analysis
@@ -18,9 +19,11 @@ from llm_operator.judgement.order import Order, order_for
 from llm_operator.judgement.verdict import judge, unless_news
 from llm_operator.judgement.window import Window, follow
 from llm_operator.observation import Observation, count_pods
+from llm_operator.rollout.sizes import WHOLE
 from llm_operator.rollout.state import Decision, Judgement, Policy, Rollout
 from llm_operator.status import Memory
-from llm_operator.traffic.asked import WHOLE
+
+_SOON: Final = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +75,14 @@ def carry_over(observation: Observation, opinion: Opinion, decision: Decision) -
 def next_reading(
     observation: Observation, window: Window | None, analysis: Analysis, now: datetime
 ) -> datetime | None:
-    """Return when the counters are to be read again; at once if this window has seen none."""
+    """Return when the counters are to be read again; soon if this window has seen none."""
     if window is None:
         return None
     readings = observation.readings
-    if readings is None or readings.collected_at < window.started_at:
+    if readings is None:
         return now
+    if readings.collected_at < window.started_at:
+        return now + _SOON
     return readings.collected_at + timedelta(seconds=analysis.interval_seconds)
 
 

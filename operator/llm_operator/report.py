@@ -186,7 +186,8 @@ def _events(
         EventDraft(note.reason, note.message, _ACTIONS.get(note.reason, "Roll"))
         for note in course.decision.notes
     ]
-    events += _transitions(before, verdicts, "Reconcile")
+    told = {event.reason for event in events}
+    events += [e for e in _transitions(before, verdicts, "Reconcile") if e.reason not in told]
     if course.view.total.floor is not None and course.given.memory.floor is None:
         message = f"Keeping {course.replicas} pods although the manifest lowered replicas"
         events.append(EventDraft(Reason.REPLICAS_HELD, message, "Scale"))

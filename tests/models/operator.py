@@ -1,24 +1,32 @@
-"""The operator over a model of the API server: cache, worker and the controllers of a cluster.
+"""The operator over a model of the API server: cache and worker, with a cluster and its load.
 
 Time stands still unless a test moves it. The watches are immediate; ``deaf`` ones miss everything
 until the next ``relist``.
 """
 
-import asyncio
 import random
-from collections.abc import Mapping
-from datetime import datetime, timedelta
-from typing import Any
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry
 
 from llm_operator import kinds
 from llm_operator.cluster.cache import Cache, ResourceKey, parent_key
+from llm_operator.evidence import EvidenceReader
 from llm_operator.queue import Lane, WorkQueue
+from llm_operator.scrape import Scraper
 from llm_operator.telemetry import Telemetry
 from llm_operator.worker import Worker
-from tests.builders import ENVIRONMENT, NOW, a_pod, an_endpoint_slice, an_llm_deployment
+from tests.builders import ENVIRONMENT, NOW, an_llm_deployment
 from tests.models.apiserver import ApiServerModel
+from tests.models.load import Load
+from tests.models.pods import Cluster, is_ready, source_of
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from llm_operator.observation import Environment
 
 KEY = ResourceKey("default", "chat")
 WATCHED = (kinds.LLM_DEPLOYMENT, *kinds.WATCHED_KINDS)
@@ -27,31 +35,37 @@ WATCHED = (kinds.LLM_DEPLOYMENT, *kinds.WATCHED_KINDS)
 class OperatorModel:
     """One operator process on one cluster; ``restart`` gives a second one on the same cluster."""
 
-    def __init__(self, api: ApiServerModel | None = None, now: datetime = NOW) -> None:
-        self.api = api or ApiServerModel()
-        self.now = now
+    def __init__(self, before: "OperatorModel | None" = None) -> None:
+        self.api: ApiServerModel = before.api if before else ApiServerModel()
+        self.now: datetime = before.now if before else NOW
+        self.cluster: Cluster = before.cluster if before else Cluster(self.api)
+        self.load: Load = before.load if before else Load(self.cluster)
+        self.environment: Environment = before.environment if before else ENVIRONMENT
         self.deaf = False
-        self.broken_sources: set[str] = set()
-        self.environment = ENVIRONMENT
         self.cache = Cache(clock=self.seconds)
         self.queue = WorkQueue[ResourceKey](self.seconds, random.Random(0))
+        telemetry = Telemetry(CollectorRegistry())
         self.worker = Worker(
             cache=self.cache,
             client=self.api,  # type: ignore[arg-type]  # the model has the client's verbs
             queue=self.queue,
-            telemetry=Telemetry(CollectorRegistry()),
+            telemetry=telemetry,
+            scraper=Scraper(self.load.fetch, lambda: self.now, telemetry.scraped),
+            evidence=EvidenceReader(
+                self.api,  # type: ignore[arg-type]  # as above
+                "",
+                lambda: self.now,
+            ),
             environment=lambda: self.environment,
             identity="operator-1",
             now=lambda: self.now,
         )
         self.api.listeners = [self._watch]
 
-    def restart(self) -> "OperatorModel":
+    async def restart(self) -> "OperatorModel":
         """Return a fresh process that knows only what the cluster holds."""
-        again = OperatorModel(self.api, self.now)
-        again.environment = self.environment
-        again.broken_sources = self.broken_sources
-        asyncio.run(again.relist())
+        again = OperatorModel(self)
+        await again.relist()
         return again
 
     def seconds(self) -> float:
@@ -80,78 +94,26 @@ class OperatorModel:
             await self.worker._serve(key)
             self.queue.done(key)
 
-    async def settle(self, rounds: int = 15, seconds: float = 2) -> None:
+    async def turn(self, seconds: float = 2) -> None:
+        """Let operator, controllers and clients act once, then let time pass."""
+        await self.run_queue()
+        self.cluster.run(self.now)
+        self.load.run(self.now)
+        self.now += timedelta(seconds=seconds)
+
+    async def settle(self, rounds: int = 30, seconds: float = 2) -> None:
         """Let operator and controllers take turns while time passes."""
         for _ in range(rounds):
-            await self.run_queue()
-            self.run_controllers()
-            self.now += timedelta(seconds=seconds)
+            await self.turn(seconds)
         await self.run_queue()
 
-    def run_controllers(self) -> None:
-        """Give each Deployment its pods, make good ones ready, and fill the EndpointSlice."""
-        for (kind, namespace, _), deployment in list(self.api.objects.items()):
-            if kind == kinds.DEPLOYMENT and namespace == KEY.namespace:
-                self._run_deployment(deployment)
-        self._drop_orphans()
-        self._run_endpoints()
-
-    def _run_deployment(self, deployment: Mapping[str, Any]) -> None:
-        name = deployment["metadata"]["name"]
-        labels = deployment["spec"]["template"]["metadata"]["labels"]
-        is_good = self._source(deployment) not in self.broken_sources
-        for index in range(10):
-            pod_name = f"{name}-{index}"
-            wanted = index < deployment["spec"]["replicas"]
-            live = self.api.find(kinds.POD, KEY.namespace, pod_name)
-            if wanted and live is None:
-                pod = a_pod(labels[kinds.REVISION_LABEL], pod_name, ready=False)
-                pod["metadata"]["labels"] = dict(labels)
-                self.api.create(kinds.POD, pod, "kubelet")
-            elif wanted and live is not None:
-                self._mark(pod_name, is_ready=is_good)
-            elif live is not None:
-                self.api.remove(kinds.POD, KEY.namespace, pod_name)
-
-    def _source(self, deployment: Mapping[str, Any]) -> str:
-        environment = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
-        return str(next(e["value"] for e in environment if e["name"] == "LLM_SERVER_MODEL"))
-
-    def _mark(self, pod: str, *, is_ready: bool) -> None:
-        def change(obj: dict[str, Any]) -> None:
-            obj["status"]["conditions"][1]["status"] = "True" if is_ready else "False"
-
-        self.api.edit(kinds.POD, (KEY.namespace, pod), change, "kubelet", "status")
-
-    def _drop_orphans(self) -> None:
-        names = {name for (kind, _, name) in self.api.objects if kind == kinds.DEPLOYMENT}
-        for kind, namespace, name in list(self.api.objects):
-            if kind == kinds.POD and name.rpartition("-")[0] not in names:
-                self.api.remove(kind, namespace, name)
-
-    def _run_endpoints(self) -> None:
-        service = self.api.find(kinds.SERVICE, *KEY)
-        if service is None:
-            return
-        selector = service["spec"]["selector"].items()
-        shown = [
-            name
-            for (kind, _, name), pod in self.api.objects.items()
-            if kind == kinds.POD
-            and selector <= pod["metadata"]["labels"].items()
-            and pod["status"]["conditions"][1]["status"] == "True"
-        ]
-        wanted = an_endpoint_slice(*shown)
-        wanted["metadata"] |= {"labels": {kinds.INSTANCE_LABEL: KEY.name}}
-        if self.api.find(kinds.ENDPOINT_SLICE, "default", "chat-abc") is None:
-            self.api.create(kinds.ENDPOINT_SLICE, wanted, "endpointslice-controller")
-            return
-        self.api.edit(
-            kinds.ENDPOINT_SLICE,
-            ("default", "chat-abc"),
-            lambda obj: obj.update(endpoints=wanted["endpoints"]),
-            "endpointslice-controller",
-        )
+    async def until(self, holds: Callable[[], bool], turns: int = 400) -> None:
+        """Take turns until something holds; fail if that never happens."""
+        for _ in range(turns):
+            if holds():
+                return
+            await self.turn()
+        raise AssertionError(f"never came about: {self.status()}")
 
     def _watch(self, change: str, kind: kinds.ResourceKind, obj: dict[str, Any]) -> None:
         if self.deaf or kind not in WATCHED or not self._is_selected(kind, obj):
@@ -184,13 +146,64 @@ class OperatorModel:
         found = next(c for c in self.status()["conditions"] if c["type"] == type_)
         return found["status"], found["reason"]
 
+    def rollout(self) -> Mapping[str, Any]:
+        """Return status.rollout."""
+        rollout: Mapping[str, Any] = self.status().get("rollout", {})
+        return rollout
+
+    def phase(self) -> str:
+        """Return the state of the rollout machine."""
+        return str(self.rollout().get("phase", "Stable"))
+
+    def message(self, type_: str) -> str:
+        """Return the message of a condition."""
+        return str(next(c["message"] for c in self.status()["conditions"] if c["type"] == type_))
+
+    def posted(self) -> list[str]:
+        """Return the reasons of all events so far."""
+        return [str(event["reason"]) for _, event in self.api.events]
+
     def sizes(self) -> dict[str, int]:
         """Return the replicas of each Deployment by model source."""
         return {
-            self._source(obj): obj["spec"]["replicas"]
-            for (kind, _, _), obj in self.api.objects.items()
-            if kind == kinds.DEPLOYMENT
+            source_of(obj): obj["spec"]["replicas"] for obj in self.cluster.all(kinds.DEPLOYMENT)
         }
+
+    def ready(self) -> dict[str, int]:
+        """Return the ready pods by model source, without those that end."""
+        found: dict[str, int] = {}
+        for pod in self.cluster.all(kinds.POD):
+            if is_ready(pod) and "deletionTimestamp" not in pod["metadata"]:
+                found[source_of(pod)] = found.get(source_of(pod), 0) + 1
+        return found
+
+    def serving(self) -> dict[str, int]:
+        """Return the pods that the slices of the Service show, by model source."""
+        found: dict[str, int] = {}
+        for name in self.cluster.served_by(KEY.name):
+            pod = self.api.find(kinds.POD, KEY.namespace, name)
+            if pod is not None:
+                found[source_of(pod)] = found.get(source_of(pod), 0) + 1
+        return found
+
+    def uids(self) -> dict[str, str]:
+        """Return the UIDs of all pods by name."""
+        return {
+            pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in self.cluster.all(kinds.POD)
+        }
+
+    def command(self, verb: str, nonce: str = "n-1", revision: str = "") -> None:
+        """Annotate a command, for the revision of the rollout unless another one is named."""
+        text = f"{verb} {revision or self.rollout()['target']} {nonce}"
+        self.annotate(text)
+
+    def annotate(self, text: str) -> None:
+        """Write the command annotation."""
+
+        def change(obj: dict[str, Any]) -> None:
+            obj["metadata"].setdefault("annotations", {})[kinds.COMMAND_ANNOTATION] = text
+
+        self.api.edit(kinds.LLM_DEPLOYMENT, KEY, change, "kubectl-llm")
 
     def names(self, kind: kinds.ResourceKind) -> set[str]:
         """Return the names of the objects of a kind."""

@@ -33,6 +33,7 @@ _POD_STATUS: Final = (
     "initContainerStatuses",
     "containerStatuses",
     "startTime",
+    "podIP",
 )
 _BOOKKEEPING: Final = frozenset({"resourceVersion", "managedFields"})
 _NOISY_STATUS: Final = frozenset(
