@@ -1,6 +1,7 @@
 """The CRD and everything else that is generated stay in step with the models, and within rules."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,17 @@ def test_objects_whose_fields_have_defaults_are_by_default_empty() -> None:
         ".spec.rollout.analysis",
         ".spec.traffic",
     }
+
+
+def test_rules_of_such_objects_hold_for_the_empty_object() -> None:
+    """The API server checks a default before it fills in the fields inside."""
+    for path, node in NODES.items():
+        rules = node.get("x-kubernetes-validations", ()) if node.get("default") == {} else ()
+        for rule in (entry["rule"] for entry in rules):
+            fields = set(re.findall(r"self\.(\w+)", rule))
+            guarded = set(re.findall(r"!has\(self\.(\w+)\) \|\|", rule))
+            assert guarded, f"{path}: {rule}"
+            assert fields - guarded <= set(re.findall(r"has\(self\.(\w+)\)", rule)), path
 
 
 def with_defaults(schema: Json, value: Json) -> Json:

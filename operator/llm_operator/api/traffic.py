@@ -48,7 +48,7 @@ class Traffic(ApiModel):
         Rule(
             "gateway",
             "is required with provider GatewayAPI: it names the Gateways of the route",
-            "self.provider != 'GatewayAPI' || has(self.gateway)",
+            "!has(self.provider) || self.provider != 'GatewayAPI' || has(self.gateway)",
             lambda self: self.provider is not Provider.GATEWAY_API or self.gateway is not None,
         ),
     )
