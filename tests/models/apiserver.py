@@ -179,7 +179,7 @@ class ApiServerModel:
         return copy.deepcopy(self._store(kinds.LEASE, live, copy.deepcopy(dict(lease))))
 
     async def serves(self, kind: kinds.ResourceKind) -> bool:
-        self._request("get", kind)
+        self._request("discover", kind)
         return kind not in self.unserved
 
     async def close(self) -> None:

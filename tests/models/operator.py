@@ -211,7 +211,7 @@ class OperatorModel:
 
     def writes(self) -> list[tuple[str, str]]:
         """Return and forget the writes so far, events apart."""
-        reads = ("list", "get")
+        reads = ("list", "get", "discover")
         made = [r for r in self.api.requests if r[0] not in reads and r[1] != "Event"]
         self.api.requests.clear()
         return made

@@ -157,7 +157,7 @@ def test_a_steady_cluster_costs_one_list_per_kind_and_round() -> None:
             await asyncio.sleep(RELIST_SECONDS * 10)
             rounds = (run.lists() - before) / len(run.informer.watched)
             assert 9 <= rounds <= 11
-            assert {verb for verb, _ in run.model.requests} == {"list", "get"}
+            assert {verb for verb, _ in run.model.requests} == {"list", "discover"}
 
     virtual_time.run(story())
 
