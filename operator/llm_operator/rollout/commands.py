@@ -61,9 +61,8 @@ def _abort_bake(position: Position, case: Case) -> Position | str:
 
 
 def _promote(position: Position, case: Case) -> Position | str:
-    if case.canary(position).ready >= 1:
-        return promoting(position, case)
-    return position.but(promote_asked=True)
+    position = position.but(promote_asked=True)
+    return promoting(position, case) if case.canary(position).ready >= 1 else position
 
 
 def _promote_at_once(position: Position, _case: Case) -> Position | str:
@@ -75,9 +74,13 @@ def _end_bake(position: Position, _case: Case) -> Position | str:
 
 
 def _promote_step(position: Position, case: Case) -> Position | str:
-    if case.policy.paused:
-        return "spec.rollout.paused is true"
-    return next_step(position, case)
+    return next_step(position.but(promote_asked=_is_last(position, case)), case)
+
+
+def _is_last(position: Position, case: Case) -> bool:
+    """Whether the command leads to the promotion, which it then vouches for."""
+    step = position.rollout.step
+    return step is not None and step + 1 >= len(case.steps(position))
 
 
 def _pause(position: Position, case: Case) -> Position | str:

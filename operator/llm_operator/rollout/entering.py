@@ -50,7 +50,6 @@ def promoting(position: Position, case: Case) -> Position:
         return_to=None,
         paused_by=None,
         pause_until=None,
-        promote_asked=False,
         lost_since=None,
         cause=None,
         message="",

@@ -1,9 +1,19 @@
 """What stepping and promoting share: watch over the canary, verdicts, scaling. Pure."""
 
+from llm_operator.api.reasons import Reason
 from llm_operator.api.status import RolloutPhase
 from llm_operator.rollout.entering import held, on_failure
-from llm_operator.rollout.position import Case, Position, asked, failure, holding_cause
-from llm_operator.rollout.scaling import advance_sizes
+from llm_operator.rollout.position import (
+    Case,
+    Position,
+    asked,
+    extended,
+    failure,
+    holding_cause,
+    is_overdue,
+)
+from llm_operator.rollout.retreat import roll_back
+from llm_operator.rollout.scaling import advance_sizes, stands
 
 
 def watch_canary(position: Position, case: Case) -> Position:
@@ -32,3 +42,21 @@ def judged(position: Position, case: Case) -> Position | None:
 def scaled(position: Position, case: Case) -> Position:
     """Ask for the share of the next move; the sizes follow from the position."""
     return asked(position, advance_sizes(position, case).weight_percent)
+
+
+def timed(position: Position, case: Case) -> Position:
+    """Let the deadline run while the split is not reached, anew with each pod that gets ready."""
+    canary = case.canary(position)
+    if stands(position, case):
+        return position.but(deadline_at=None, ready_peak=canary.ready)
+    position = extended(position, case, canary.ready)
+    deadline_at = position.rollout.deadline_at or case.now + case.policy.progress_deadline
+    return position.but(deadline_at=deadline_at)
+
+
+def late(position: Position, case: Case) -> Position | None:
+    """Go back when scaling did not get further in time; None while there is time."""
+    if not is_overdue(position, case) or position.stable is None:
+        return None
+    message = f"Revision {position.rollout.target} did not scale in time"
+    return roll_back(position, case, Reason.PROGRESS_DEADLINE_EXCEEDED, message)

@@ -191,7 +191,7 @@ def _sizes_while_baking(position: Position, case: Case) -> Mapping[str, int]:
     ending = sum(case.count(hash_).ending for hash_ in known)
     lacking = max(0, wanted - more - ending)
     cause = case.world.causes.get(position.stable or "")
-    if cause is not None and not cause.is_final:
+    if cause is not None and not cause.is_final and new.ready > 0:
         lacking = max(lacking, new.unready)
     kept = max(0, min(old.replicas, total, extra_pods(position.frozen, total)) - lacking)
     sizes = scaling.leaving(position, case)

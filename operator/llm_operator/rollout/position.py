@@ -173,7 +173,9 @@ def holding_cause(position: Position, case: Case) -> Note | None:
     unapplied = rollout.unapplied_since
     if unapplied is not None and now >= unapplied + LOSS_PATIENCE:
         return Note(Reason.TRAFFIC_NOT_APPLIED, case.world.traffic.problem)
-    if judgement is not None and judgement.is_missing and needs_evidence(position):
+    vouched = rollout.phase is RolloutPhase.PROMOTING and rollout.promote_asked
+    needed = needs_evidence(position) and not vouched
+    if judgement is not None and judgement.is_missing and needed:
         return Note(Reason.METRICS_MISSING, judgement.message)
     return None
 

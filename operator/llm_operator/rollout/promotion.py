@@ -2,14 +2,12 @@
 
 from llm_operator.api.reasons import Reason
 from llm_operator.api.status import RolloutPhase
-from llm_operator.rollout.forward import judged, scaled, watch_canary
+from llm_operator.rollout.forward import judged, late, scaled, timed, watch_canary
 from llm_operator.rollout.position import (
     LOSS_PATIENCE,
     Case,
     Position,
-    extended,
     failure,
-    is_overdue,
 )
 from llm_operator.rollout.rest import settled
 from llm_operator.rollout.retreat import roll_back
@@ -18,16 +16,13 @@ from llm_operator.rollout.scaling import is_reached
 
 def from_promoting(position: Position, case: Case) -> Position:
     """Move to all of the traffic; then the pointer moves, and nothing else."""
-    position = watch_canary(extended(position, case, case.canary(position).ready), case)
+    position = watch_canary(timed(position, case), case)
     elsewhere = judged(position, case)
     if elsewhere is not None:
         return elsewhere
     if is_reached(position, case):
         return promoted(position, case)
-    if is_overdue(position, case) and position.stable is not None:
-        message = f"Revision {position.rollout.target} did not scale in time"
-        return roll_back(position, case, Reason.PROGRESS_DEADLINE_EXCEEDED, message)
-    return scaled(position, case)
+    return late(position, case) or scaled(position, case)
 
 
 def promoted(position: Position, case: Case) -> Position:
@@ -41,6 +36,7 @@ def promoted(position: Position, case: Case) -> Position:
         clock_started_at=None,
         deadline_at=None,
         holding_deadline_at=None,
+        promote_asked=False,
         step=None,
         stable_was_ready=True,
         stable_lost_since=None,
@@ -64,7 +60,8 @@ def from_baking(position: Position, case: Case) -> Position:
         message = f"No pod of revision {rollout.target} is ready"
         return pointer_back(position, case, Reason.CANARY_LOST, message)
     began = rollout.step_started_at or case.now
-    if lost is None and case.now >= began + case.policy.bake:
+    has_way_back = lost is not None and can_serve
+    if not has_way_back and case.now >= began + case.policy.bake:
         return settled(position, rollout.target or "")
     return position
 

@@ -72,15 +72,19 @@ def advance_sizes(position: Position, case: Case) -> Move:
     return Move(canary.replicas, stable.replicas, weight)
 
 
-def is_reached(position: Position, case: Case) -> bool:
-    """Whether the goal's sizes stand and its share is applied."""
+def stands(position: Position, case: Case) -> bool:
+    """Whether the goal's sizes are reached, with every canary pod ready."""
     split = goal(position, case)
-    canary, stable = case.canary(position), case.stable(position)
+    canary = case.canary(position)
     if canary.replicas < split.canary or canary.unready > 0:
         return False
-    if stable.replicas != split.stable or position.rollout.weight_percent != split.weight_percent:
-        return False
-    return is_settled(position, case)
+    return case.stable(position).replicas == split.stable
+
+
+def is_reached(position: Position, case: Case) -> bool:
+    """Whether the goal's sizes stand and its share is applied."""
+    is_asked = position.rollout.weight_percent == goal(position, case).weight_percent
+    return is_asked and stands(position, case) and is_settled(position, case)
 
 
 def stable_only(position: Position, case: Case) -> Move:

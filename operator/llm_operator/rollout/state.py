@@ -185,7 +185,7 @@ class Rollout:
     stable_was_ready: bool = False
     """Whether the stable revision ever had a ready pod."""
     promote_asked: bool = False
-    """``promote`` came before a canary pod was ready."""
+    """A command asked for the promotion: it waits for a ready pod, not for metrics."""
     pause_asked: bool = False
     """``pause`` came before the first step."""
     commands: tuple[str, ...] = ()

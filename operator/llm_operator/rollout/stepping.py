@@ -7,7 +7,7 @@ from typing import Final
 from llm_operator.api.reasons import Reason
 from llm_operator.api.status import RolloutPhase
 from llm_operator.rollout.entering import entered_step, next_step, on_failure, paused, promoting
-from llm_operator.rollout.forward import judged, scaled, watch_canary
+from llm_operator.rollout.forward import judged, late, scaled, timed, watch_canary
 from llm_operator.rollout.position import (
     Case,
     Position,
@@ -65,7 +65,8 @@ def _timed(position: Position, case: Case) -> Position:
 def _late(position: Position, case: Case) -> Position:
     """Give up for a final cause or at the deadline; without a stable revision, go on trying."""
     rollout = position.rollout
-    cause = case.world.causes.get(rollout.target or "")
+    is_tried = case.canary(position).replicas > 0  # or the cause is one of an earlier attempt
+    cause = case.world.causes.get(rollout.target or "") if is_tried else None
     if cause is None or not cause.is_final:
         if not is_overdue(position, case):
             return position.but(cause=None, message="")
@@ -105,12 +106,12 @@ def remapped(position: Position, case: Case) -> Position:
 
 def from_step(position: Position, case: Case) -> Position:
     """Move to the step's split, have it judged, go on."""
-    position = watch_canary(extended(position, case, case.canary(position).ready), case)
+    position = watch_canary(timed(position, case), case)
     if case.policy.paused:
         return paused(position, case, Reason.PAUSED_BY_SPEC, "spec.rollout.paused is true")
     if position.rollout.promote_asked and case.canary(position).ready >= 1:
         return promoting(position, case)
-    elsewhere = judged(position, case)
+    elsewhere = judged(position, case) or late(position, case)
     if elsewhere is not None:
         return elsewhere
     if position.rollout.window_started_at is None:
@@ -119,7 +120,7 @@ def from_step(position: Position, case: Case) -> Position:
 
 
 def _opened(position: Position, case: Case) -> Position:
-    """Open the window when the step's split is reached; fail when it is not in time."""
+    """Open the window when the step's split is reached."""
     if is_reached(position, case):
         clock = position.rollout.clock_started_at
         if position.rollout.elapsed_seconds is not None:
@@ -127,9 +128,6 @@ def _opened(position: Position, case: Case) -> Position:
         return position.but(
             window_started_at=case.now, clock_started_at=clock or case.now, elapsed_seconds=None
         )
-    if is_overdue(position, case):
-        message = f"Revision {position.rollout.target} did not scale in time"
-        return roll_back(position, case, Reason.PROGRESS_DEADLINE_EXCEEDED, message)
     return scaled(position, case)
 
 

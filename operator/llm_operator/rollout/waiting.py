@@ -9,7 +9,7 @@ from typing import Final
 from llm_operator.api.reasons import Reason
 from llm_operator.api.status import RolloutPhase
 from llm_operator.rollout.entering import held, next_step, on_failure, promoting
-from llm_operator.rollout.position import Case, Position, asked, failure, holding_cause
+from llm_operator.rollout.position import Case, Position, asked, failure, holding_cause, verdict
 
 _SECOND: Final = timedelta(seconds=1)
 
@@ -70,13 +70,20 @@ def from_holding(position: Position, case: Case) -> Position:
         return on_failure(position, case, failed.reason, failed.message)
     if rollout.promote_asked and case.canary(position).ready >= 1:
         return promoting(position, case)
+    if rollout.cause is Reason.METRICS_MISSING and verdict(position, case) is None:
+        return _overdue_hold(position, case)  # no evidence is no news
     cause = holding_cause(position, case)
     if cause is None:
         return _returned(position, case)
+    return _overdue_hold(position.but(cause=cause.reason, message=cause.message), case)
+
+
+def _overdue_hold(position: Position, case: Case) -> Position:
+    rollout = position.rollout
     deadline_at = rollout.holding_deadline_at
     if deadline_at is not None and case.now >= deadline_at:
-        return on_failure(position, case, cause.reason, cause.message)
-    return position.but(cause=cause.reason, message=cause.message)
+        return on_failure(position, case, rollout.cause or Reason.UNKNOWN, rollout.message)
+    return position
 
 
 def _returned(position: Position, case: Case) -> Position:
