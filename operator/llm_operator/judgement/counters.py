@@ -4,6 +4,7 @@ A histogram is a vector of counts, one per bucket and not cumulative; the last b
 bound. An empty vector is a histogram that was not read, and zero in every sum.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate
@@ -89,6 +90,22 @@ def percentile(buckets: Buckets, bounds: Bounds, percent: int) -> float | None:
     lower = bounds[index - 1] if index else 0.0
     share = (rank - (reached[index] - buckets[index])) / buckets[index]
     return lower + (bounds[index] - lower) * share
+
+
+def share_above(buckets: Buckets, bounds: Bounds, value: float) -> float:
+    """Return the share of what was counted that lies above ``value``, interpolated as well.
+
+    >>> share_above((0, 10, 10, 0), (1.0, 2.0, 4.0), 3.0)
+    0.25
+    """
+    index = bisect_left(bounds, value)
+    above = float(sum(buckets[index + 1 :]))
+    if index < len(bounds):
+        lower = bounds[index - 1] if index else 0.0
+        above += buckets[index] * (bounds[index] - value) / (bounds[index] - lower)
+    else:
+        above += buckets[index]
+    return above / sum(buckets)
 
 
 def _sum(one: Buckets, other: Buckets) -> Buckets:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from llm_operator.judgement.counters import Bounds, Buckets, Counters, percentile, total
+from llm_operator.judgement.counters import Bounds, Buckets, Counters, total
 from llm_operator.judgement.evidence import Evidence, PodSample, Shape
 from llm_operator.judgement.limits import Case, Limits
 from llm_operator.judgement.window import Baseline, Window
@@ -30,14 +30,6 @@ class Account:
     def first_tokens(self) -> int:
         """Requests that got a first token."""
         return sum(self.counters.first_token)
-
-    def first_token_p95(self) -> float | None:
-        """Return the 95th percentile of the time to the first token, in seconds."""
-        return percentile(self.counters.first_token, self.shape.first_token, 95)
-
-    def inter_token_p95(self) -> float | None:
-        """Return the 95th percentile of the time between two tokens, in seconds."""
-        return percentile(self.counters.inter_token, self.shape.inter_token, 95)
 
 
 @dataclass(frozen=True, slots=True)

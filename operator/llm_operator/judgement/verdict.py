@@ -177,6 +177,9 @@ def _weighed(
     canary = difference.canary.counters
     if canary.judged < limits.min_requests or not compared.measured:
         return _too_few(difference, compared, case, limits)
+    if compared.doubt is not None:
+        message = words.doubtful(compared.doubt)
+        return _Finding(VerdictOutcome.INCONCLUSIVE, Reason.TOO_FEW_REQUESTS, message)
     if not _guards_kept(window, evidence, limits):
         return None
     message = words.kept(canary, limits.max_error_percent, compared.pairs)

@@ -42,6 +42,11 @@ def slower(pair: Pair) -> str:
     )
 
 
+def doubtful(pair: Pair) -> str:
+    """Say that what seems slower may be chance."""
+    return f"{slower(pair)}; too few requests to tell it from chance"
+
+
 def guard(name: str, value: float, maximum: float) -> str:
     """Say by how much a guard is exceeded."""
     return f"Guard {name} was above its maximum twice in a row: {value:g}, maximum {maximum:g}"

@@ -87,6 +87,18 @@ def test_a_slower_canary_fails(slow: dict[str, float], reason: Reason) -> None:
     assert "(200 %, limit 150 %)" in verdict.message
 
 
+def test_a_few_slow_requests_are_not_told_from_chance() -> None:
+    """A p95 above the limit by 4 slow requests of 50 is neither a Fail nor a Pass; by 10 it is."""
+    few = counted(46).plus(counted(4, first_token=0.7))
+    verdict = begun(Story()).round(10, canary(few), stable(counted(100)))
+    assert said(verdict) == (INCONCLUSIVE, Reason.TOO_FEW_REQUESTS)
+    assert verdict is not None
+    assert not verdict.measured
+    many = counted(40).plus(counted(10, first_token=0.7))
+    verdict = begun(Story()).round(10, canary(many), stable(counted(100)))
+    assert said(verdict) == (FAIL, Reason.FIRST_TOKEN_TOO_SLOW)
+
+
 def test_the_stable_revision_may_be_slow_too() -> None:
     """What slows both down is no fault of the canary."""
     both = counted(100, first_token=0.7)
