@@ -8,7 +8,7 @@ export LLM_OPERATOR_CACHE := $(CACHE)
 export UV_CACHE_DIR := $(CACHE)/uv-cache
 
 .DEFAULT_GOAL := help
-.PHONY: help env lock demo test check unit integration e2e cluster-up cluster-down images crds bench-operator gateway-shares
+.PHONY: help env lock demo test check unit integration e2e cluster-up cluster-down images crds bench-operator diagnose gateway-shares
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -68,6 +68,9 @@ crds: env ## regenerate CRD, chart copy, values schema and docs/api.md
 
 bench-operator: env ## requests and latency per resource against a plain kopf operator (N=500)
 	@$(PY) -m benchmarks.operator --n $(or $(N),500)
+
+diagnose: env ## inject every fault into the cluster and see what the status tells
+	@$(PY) -m e2e.diagnose
 
 gateway-shares: env ## shares of 10 000 requests per weight behind a real Gateway
 	@$(PY) -m benchmarks.gateway --requests $(or $(REQUESTS),10000)
