@@ -9,6 +9,7 @@ import os
 import uuid
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import yaml
@@ -23,6 +24,7 @@ from e2e.manifests import restricted_namespace
 from e2e.story import Cluster, Namespace
 from llm_operator.kinds import ResourceKind
 
+_HERE = Path(__file__).parent
 OWN_CLUSTER = "llm-operator-test"
 TEST_SECONDS = 420
 SERVICE_ACCOUNTS = ResourceKind("", "v1", "serviceaccounts", "ServiceAccount")
@@ -30,8 +32,10 @@ CONFIG_MAPS = ResourceKind("", "v1", "configmaps", "ConfigMap")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the time limit of a test leave out the making of the cluster."""
+    """Keep the cluster to one process; let a test's time limit leave out the cluster's making."""
     for item in items:
+        if item.path.is_relative_to(_HERE):
+            item.add_marker(pytest.mark.xdist_group("cluster"))
         if "cluster" in getattr(item, "fixturenames", ()) and not item.get_closest_marker(
             "timeout"
         ):
