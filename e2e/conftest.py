@@ -31,6 +31,7 @@ SERVICE_ACCOUNTS = ResourceKind("", "v1", "serviceaccounts", "ServiceAccount")
 CONFIG_MAPS = ResourceKind("", "v1", "configmaps", "ConfigMap")
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in its own hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the cluster to one process; let a test's time limit leave out the cluster's making."""
     for item in items:
