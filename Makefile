@@ -40,7 +40,7 @@ demo: env ## from nothing to a streamed answer through a real cluster
 test: env check ## everything that this machine can run, one pytest summary
 	@$(PY) -m e2e.cluster up --name llm-operator-test
 	@$(PY) -m e2e.cluster images --name llm-operator-test
-	@$(PY) -m pytest tests e2e -n 2 --dist loadgroup
+	@$(PY) -m pytest tests e2e -n 2
 
 check: env ## lint, types, layers, generated files
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .

@@ -9,7 +9,6 @@ import os
 import uuid
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 import yaml
@@ -24,19 +23,15 @@ from e2e.manifests import restricted_namespace
 from e2e.story import Cluster, Namespace
 from llm_operator.kinds import ResourceKind
 
-_HERE = Path(__file__).parent
 OWN_CLUSTER = "llm-operator-test"
 TEST_SECONDS = 420
 SERVICE_ACCOUNTS = ResourceKind("", "v1", "serviceaccounts", "ServiceAccount")
 CONFIG_MAPS = ResourceKind("", "v1", "configmaps", "ConfigMap")
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in its own hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the cluster to one process; let a test's time limit leave out the cluster's making."""
+    """Let the time limit of a test leave out the making of the cluster."""
     for item in items:
-        if item.path.is_relative_to(_HERE):
-            item.add_marker(pytest.mark.xdist_group("cluster"))
         if "cluster" in getattr(item, "fixturenames", ()) and not item.get_closest_marker(
             "timeout"
         ):
