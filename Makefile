@@ -38,7 +38,9 @@ demo: env ## from nothing to a streamed answer through a real cluster
 	@$(PY) -m e2e.demo
 
 test: env check ## everything that this machine can run, one pytest summary
-	@$(PY) -m pytest tests e2e
+	@$(PY) -m e2e.cluster up --name llm-operator-test
+	@$(PY) -m e2e.cluster images --name llm-operator-test
+	@$(PY) -m pytest tests e2e -n 2
 
 check: env ## lint, types, layers, generated files
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
