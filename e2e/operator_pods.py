@@ -47,7 +47,7 @@ def _process(cluster: Cluster, pod: str) -> str:
 
 def kill(cluster: Cluster, leader: Leader) -> None:
     """SIGKILL: no handler runs, no Lease is released."""
-    cluster.backend.node_exec("kill", "-KILL", _process(cluster, leader.pod))
+    kill_pod(cluster, leader.pod)
 
 
 def freeze(cluster: Cluster, leader: Leader) -> None:
@@ -58,6 +58,11 @@ def freeze(cluster: Cluster, leader: Leader) -> None:
 def thaw(cluster: Cluster, leader: Leader) -> None:
     """SIGCONT, if the process is still there: the kubelet may have killed it meanwhile."""
     thaw_pod(cluster, leader.pod)
+
+
+def kill_pod(cluster: Cluster, pod: str) -> None:
+    """SIGKILL for the one container of any pod."""
+    cluster.backend.node_exec("kill", "-KILL", _process(cluster, pod))
 
 
 def freeze_pod(cluster: Cluster, pod: str) -> None:

@@ -7,6 +7,7 @@ the rules below stand in the opposite order of the filters.
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -14,7 +15,7 @@ from llm_operator.api.reasons import Reason
 from llm_operator.diagnosis.evidence import Evidence, Node
 from llm_operator.diagnosis.finding import Finding, found
 from llm_operator.diagnosis.pod import Pod
-from llm_operator.diagnosis.volumes import explain_claims
+from llm_operator.diagnosis.volumes import explain_claims, pending_claims
 from llm_operator.diagnosis.workload import Workload
 
 SCHEDULER_PATIENCE: Final = timedelta(seconds=10)
@@ -67,13 +68,16 @@ def explain_unbound(
     pod: Pod, workload: Workload | None, evidence: Evidence, now: datetime
 ) -> Finding:
     """Say why a pod that has no node has none."""
-    claims = explain_claims(workload.claims if workload else (), evidence)
+    names = workload.claims if workload else ()
+    claims = explain_claims(names, evidence)
     scheduled = pod.condition("PodScheduled")
     if scheduled.status == "False":
         selector = workload.node_selector if workload else {}
         fitting = [n for n in evidence.nodes.values() if selector.items() <= n.labels.items()]
         blocked = _explain_message(scheduled.message, fitting)
-        return claims if claims and blocked.reason in _ABOUT_CLAIMS else blocked
+        if blocked.reason not in _ABOUT_CLAIMS:
+            return blocked
+        return claims or _naming(pending_claims(names, evidence), blocked)
     if claims:
         return claims
     if pod.created_at is None or now - pod.created_at < SCHEDULER_PATIENCE:
@@ -81,6 +85,12 @@ def explain_unbound(
     name = workload.scheduler if workload else ""
     which = f'Scheduler "{name}"' if name else "The scheduler"
     return found(Reason.SCHEDULER_MISSING, f"{which} has not looked at the pod")
+
+
+def _naming(claims: tuple[str, ...], blocked: Finding) -> Finding:
+    """Name the claims, which the scheduler does not."""
+    named = ", ".join(f'"{name}"' for name in claims)
+    return replace(blocked, message=f"{blocked.message}: {named}") if claims else blocked
 
 
 def depends_on_nodes(pod: Pod) -> bool:

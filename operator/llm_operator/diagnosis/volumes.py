@@ -43,6 +43,12 @@ def explain_claims(names: Iterable[str], evidence: Evidence) -> Finding | None:
     return None
 
 
+def pending_claims(names: Iterable[str], evidence: Evidence) -> tuple[str, ...]:
+    """Return those of the claims that are known to wait for a volume."""
+    claims = (evidence.claims.get(name) for name in names)
+    return tuple(claim.name for claim in claims if claim and claim.phase == "Pending")
+
+
 def _explain_claim(claim: Claim, events: tuple[Happening, ...]) -> Finding | None:
     subject = f'PersistentVolumeClaim "{claim.name}"'
     if not claim.exists:

@@ -204,6 +204,17 @@ def test_a_pending_claim_says_more_than_the_scheduler() -> None:
     assert finding.message == f'PersistentVolumeClaim "models": {note}'
 
 
+def test_a_claim_that_waits_in_silence_is_named() -> None:
+    """A claim for a volume that does not exist gives no event; the scheduler gives no name."""
+    seen = evidence(claims={"models": a_claim(), "cache": a_claim("Bound")})
+    pod = an_unbound_pod(NODES + "pod has unbound immediate PersistentVolumeClaims.")
+
+    finding = found_in(pod, seen, a_deployment(claims=("cache", "models")))
+
+    assert finding.reason is Reason.VOLUME_NOT_BOUND
+    assert finding.message.endswith(': "models"')
+
+
 def test_a_claim_in_trouble_does_not_hide_a_lack_of_memory() -> None:
     """The scheduler passed the volumes when it reports resources."""
     seen = evidence(

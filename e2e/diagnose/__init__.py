@@ -1,0 +1,1 @@
+"""Faults that are injected into a real cluster, and what the status says of each."""
