@@ -71,7 +71,7 @@ async def _watch(console: Console, fetch: _Fetch, interval: float, *, is_one: bo
     if not console.is_terminal:
         await _follow(console, fetch, interval)
         return
-    with Live(console=console, auto_refresh=False, vertical_overflow="visible") as live:
+    with Live(console=console, auto_refresh=False) as live:
         shown: RenderableType = ""
         async for seen in looks(fetch, interval):
             if isinstance(seen, ClusterUnavailable):

@@ -139,3 +139,53 @@ def test_the_status_of_another_release_is_shown_as_far_as_it_is_understood(
         told = person.runs(*words)
         assert told.exit_code in (0, 12), told.output
         assert "chat" in told.output
+
+
+def deletes_after(person: Person, looks: int) -> None:
+    """Delete chat once it has been looked at so often, which ends every watch."""
+    left = iter(range(looks))
+
+    def count(verb: str, kind: kinds.ResourceKind) -> None:
+        is_look = (verb, kind) == ("get", kinds.LLM_DEPLOYMENT)
+        if is_look and next(left, None) is None and person.api.find(kind, "default", "chat"):
+            person.api.remove(kind, "default", "chat")
+
+    person.api.before_request = count
+
+
+def test_a_terminal_is_redrawn_with_each_look(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The live view shows the page again and again in place, until the resource is gone."""
+    person.has(status=STEPPING)
+    deletes_after(person, looks=3)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+
+    told = person.runs("get", "chat", "--watch", "--interval", "0.1")
+
+    assert told.exit_code == 3
+    assert told.stdout.count("step 2/4") >= 3
+    assert "\x1b[" in told.stdout
+
+
+def test_a_pipe_gets_a_line_for_each_piece_of_news(person: Person) -> None:
+    """Looks without news print nothing."""
+    person.has(status=STEPPING)
+    deletes_after(person, looks=3)
+
+    told = person.runs("get", "chat", "--watch", "--interval", "0.1")
+
+    assert told.exit_code == 3
+    (line,) = told.stdout.splitlines()
+    assert line.startswith("chat: Progressing, 3/3 ready, Step 2/4, weight 25% (is 33%)")
+    assert line.endswith("verdict Inconclusive TooFewRequests, 31 of 50 requests, 0.0 % errors")
+
+
+def test_no_color_is_obeyed(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With NO_COLOR even a terminal gets no colour."""
+    person.has(status=STEPPING)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b[36m" in person.runs("get", "chat").stdout
+
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[36m" not in person.runs("get", "chat").stdout
