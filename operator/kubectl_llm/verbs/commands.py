@@ -66,7 +66,7 @@ async def _report(
         raise Refusal(message, ExitCode.NOT_EXECUTED)
     if not answer.was_executed:
         raise Refusal(f"{said}: not executed. {answer.message}", ExitCode.STALE_COMMAND)
-    session.console.print(f"{said}: executed. {answer.message}")
+    session.console.print(f"{said}: executed.")
     return ExitCode.OK
 
 

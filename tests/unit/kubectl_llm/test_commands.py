@@ -2,9 +2,12 @@ from typing import Any
 
 import pytest
 
+from kubectl_llm.answer import answer_to, was_seen
+from kubectl_llm.stored import status_of
 from llm_operator import kinds
 from llm_operator.api.command import Command, CommandVerb, parse_command
 from tests.models.kubectl_llm import KEY, Person
+from tests.models.operator import OperatorModel
 
 STABLE, NEW = "bcdfghjk", "lmnpqrst"
 STEPPING = {"stableRevision": STABLE, "rollout": {"phase": "Step", "target": NEW}}
@@ -114,3 +117,28 @@ def test_a_resource_that_no_operator_has_seen_takes_no_command(person: Person) -
 
     assert told.exit_code == 6
     assert person.cluster.managers == []
+
+
+async def test_the_operators_own_words_are_understood() -> None:
+    """What the operator posts about a command is read as executed, and the same again as stale."""
+    operator = OperatorModel()
+    steps = [{"weightPercent": 50, "minSeconds": 600}, {"weightPercent": 100}]
+    operator.write(rollout={"strategy": "Canary", "steps": steps})
+    await operator.settle()
+    operator.write(model={"source": "builtin://tiny"})
+    await operator.until(lambda: operator.phase() == "Step")
+    target = operator.rollout()["target"]
+    answers = []
+    for verb in (CommandVerb.PAUSE, CommandVerb.RETRY):
+        command = Command(verb, target, f"nonce-of-{verb.value}")
+        operator.annotate(str(command))
+        await operator.settle(rounds=2)
+        assert was_seen(command, status_of(operator.resource()))
+        events = [{**event, "message": event["note"]} for _, event in operator.api.events]
+        answers.append(answer_to(command, events))
+
+    executed, stale = answers
+    assert executed is not None
+    assert executed.was_executed
+    assert stale is not None
+    assert not stale.was_executed
