@@ -1,7 +1,11 @@
 """A sample of the injected faults; ``make diagnose`` runs all of them."""
 
+import platform
 import re
+import signal
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +13,7 @@ from e2e.diagnose import report
 from e2e.diagnose.catalogue import FAULTS, SAMPLE
 from e2e.diagnose.fault import Fault
 from e2e.diagnose.running import NAMED_WITHIN_SECONDS, Outcome, Result, run
+from e2e.diagnose.tiny_images import LAST_WORDS, PROGRAMS
 from e2e.diagnose.watching import CAUSES, Told, primary_cause
 from e2e.story import Cluster
 
@@ -68,6 +73,36 @@ def test_the_cause_that_a_person_reads_first_is_what_counts(
 ) -> None:
     """Conditions come before the list of pods, and waiting is no cause."""
     assert primary_cause(status)[0] == cause
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the programs are for x86-64")
+@pytest.mark.parametrize(
+    ("name", "status", "words"),
+    [
+        ("segfault", -signal.SIGSEGV, ""),
+        ("illegal", -signal.SIGILL, ""),
+        ("exits", 3, f"{LAST_WORDS}\n"),
+        ("idle", None, ""),
+    ],
+)
+def test_the_tiny_programs_fail_as_their_names_say(
+    tmp_path: Path, name: str, status: int | None, words: str
+) -> None:
+    """A fault that is not there would make any diagnosis of it wrong."""
+    program = tmp_path / name
+    program.write_bytes(PROGRAMS[name] or b"")
+    program.chmod(0o755)
+
+    with subprocess.Popen([program], stderr=subprocess.PIPE, text=True) as running:
+        try:
+            _, told = running.communicate(timeout=0.5)
+        except subprocess.TimeoutExpired:
+            running.kill()
+            _, told = running.communicate()
+            assert status is None
+        else:
+            assert running.returncode == status
+    assert told == words
 
 
 def _result(fault: Fault, outcome: Outcome, seconds: float | None = None) -> Result:

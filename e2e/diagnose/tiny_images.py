@@ -66,7 +66,7 @@ def _program(code: bytes) -> bytes:
     return identity + elf + code
 
 
-_PROGRAMS: Final[dict[str, bytes | None]] = {
+PROGRAMS: Final[dict[str, bytes | None]] = {
     "garbage": b"\x7fELF" + bytes(60),
     "no-program": None,
     "segfault": _program(_READ_ADDRESS_0),
@@ -74,6 +74,7 @@ _PROGRAMS: Final[dict[str, bytes | None]] = {
     "exits": _program(_say_and_exit(LAST_WORDS)),
     "idle": _program(_PAUSE_FOR_EVER),
 }
+"""What each image runs, by its tag; None: nothing."""
 
 
 @dataclass(slots=True)
@@ -133,7 +134,7 @@ def _image(upload: _Upload, program: bytes | None, architecture: str) -> bytes:
 
 def _upload() -> _Upload:
     upload = _Upload()
-    for tag, program in _PROGRAMS.items():
+    for tag, program in PROGRAMS.items():
         upload.manifest(tag, _image(upload, program, "amd64"), _MANIFEST)
     other = _image(upload, None, "s390x")
     upload.manifest(_digest(other), other, _MANIFEST)
