@@ -19,6 +19,7 @@ from llm_operator.judgement.order import Order, order_for
 from llm_operator.judgement.verdict import judge, unless_news
 from llm_operator.judgement.window import Window, follow
 from llm_operator.observation import Observation, count_pods
+from llm_operator.rollout.position import Position, is_judged
 from llm_operator.rollout.sizes import WHOLE
 from llm_operator.rollout.state import Decision, Judgement, Policy, Rollout
 from llm_operator.status import Memory
@@ -40,7 +41,7 @@ class Opinion:
 def order(observation: Observation) -> Order | None:
     """Return which counters are to be read before the pass; None while nothing is judged."""
     memory = reporting.recall(observation.resource.get("status") or {})
-    since = memory.rollout.window_started_at
+    since = _window_start(memory.rollout, memory.stable)
     if since is None:
         return None
     try:
@@ -54,7 +55,8 @@ def order(observation: Observation) -> Order | None:
 def form_opinion(observation: Observation, memory: Memory, ask: Ask, now: datetime) -> Opinion:
     """Judge what was read in the window that is open."""
     case = _case(observation, memory, _min_time(memory.rollout, ask.policy))
-    window = _follow(observation, memory.window, memory.rollout)
+    since = _window_start(memory.rollout, memory.stable)
+    window = _follow(observation, memory.window, memory.rollout, since)
     if case is None or window is None:
         return Opinion()
     last = _of_window(memory.verdict, window)
@@ -66,7 +68,8 @@ def form_opinion(observation: Observation, memory: Memory, ask: Ask, now: dateti
 
 def carry_over(observation: Observation, opinion: Opinion, decision: Decision) -> Opinion:
     """Return what is to be remembered after the decision; a new window begins without a verdict."""
-    window = _follow(observation, opinion.window, decision.rollout)
+    since = _window_start(decision.rollout, decision.stable)
+    window = _follow(observation, opinion.window, decision.rollout, since)
     if window is None:
         return Opinion()
     return Opinion(shown=_of_window(opinion.shown, window), window=window)
@@ -110,9 +113,18 @@ def _case(observation: Observation, memory: Memory, min_time: timedelta) -> Case
     )
 
 
-def _follow(observation: Observation, window: Window | None, rollout: Rollout) -> Window | None:
+def _window_start(rollout: Rollout, stable: str | None) -> datetime | None:
+    """Return since when the canary is judged; None while it is not, or never will be."""
+    if rollout.frozen is None or not is_judged(Position(rollout, stable)):
+        return None
+    return rollout.window_started_at
+
+
+def _follow(
+    observation: Observation, window: Window | None, rollout: Rollout, since: datetime | None
+) -> Window | None:
     restarts = restarts_of(observation.pods, rollout.target) if rollout.target else ()
-    return follow(window, rollout.window_started_at, restarts)
+    return follow(window, since, restarts)
 
 
 def _of_window(verdict: Judgement | None, window: Window) -> Judgement | None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from llm_operator import kinds
+from llm_operator.cluster.errors import ClusterUnavailable
 from llm_operator.desired.revision import REASON_ANNOTATION, VERDICT_ANNOTATION
 from tests.models.operator import KEY, OperatorModel
 
@@ -346,6 +347,33 @@ async def test_an_operator_that_restarts_at_every_turn_comes_to_the_same_end(
     assert operator.serving() == operator.sizes() == {NEW if is_good else OLD: 4}
     assert operator.phase() == ("Stable" if is_good else "RolledBack")
     assert phases >= ({"Step", "Baking", "Stable"} if is_good else {"RolledBack"})
+
+
+@pytest.mark.parametrize("is_good", [True, False])
+@pytest.mark.parametrize("fails_at", range(1, 40, 4))
+async def test_a_write_that_fails_anywhere_changes_nothing_about_the_end(
+    fails_at: int, is_good: bool
+) -> None:
+    """A pass that ends between two writes is answered by the next one; some writes come late."""
+    operator = await a_served_resource(replicas=2)
+    if not is_good:
+        operator.load.failing_sources.add(NEW)
+    count = 0
+
+    def fail_once(verb: str, kind: kinds.ResourceKind) -> None:
+        nonlocal count
+        count += verb not in ("list", "get") and kind != kinds.EVENT
+        if count == fails_at:
+            count += 1
+            raise ClusterUnavailable("lost")
+
+    operator.api.before_request = fail_once
+    await edited(operator)
+    await operator.settle(rounds=3)
+    await operator.until(is_over(operator))
+
+    assert operator.serving() == operator.sizes() == {NEW if is_good else OLD: 2}
+    assert operator.cluster.pods_most <= 3
 
 
 async def test_reverting_the_spec_in_the_middle_of_a_step_makes_no_pod_of_another_revision() -> (
