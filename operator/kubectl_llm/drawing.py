@@ -102,7 +102,11 @@ def status_line(overview: Overview) -> str:
     parts = [overview.phase, f"{_ready(overview)} ready"]
     if rollout is not None and phase is not None and phase is not RolloutPhase.STABLE:
         step = f" {overview.step}" if overview.step != "-" else ""
-        parts += [f"{phase.value}{step}", f"weight {overview.share}", f"verdict {overview.verdict}"]
+        parts += [
+            f"{overview.state}{step}",
+            f"weight {overview.share}",
+            f"verdict {overview.verdict}",
+        ]
         parts += [overview.told, waits_for(overview)]
     return f"{overview.name}: {', '.join(part for part in parts if part)}"
 
@@ -143,7 +147,7 @@ def _rollout_lines(overview: Overview, now: datetime) -> list[RenderableType]:
     since = elapsed(rollout.started_at, now)
     lines: list[RenderableType] = [
         "",
-        f"{rollout.phase}: {strategy}revision {rollout.target}, begun {since} ago",
+        f"{overview.state}: {strategy}revision {rollout.target}, begun {since} ago",
     ]
     if overview.step != "-":
         in_step = elapsed(rollout.step_started_at, now)

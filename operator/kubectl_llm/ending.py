@@ -76,7 +76,9 @@ def _cause(status: Status) -> str:
     rollout = status.rollout
     if rollout is None:
         return ""
-    parts = [str(part) for part in (rollout.cause or rollout.reason, rollout.message) if part]
+    cause = rollout.cause or rollout.reason
+    told = None if cause is Reason.PAUSED_BY_FAILURE and rollout.message else cause
+    parts = [str(part) for part in (told, rollout.message) if part]
     return ": ".join(parts) or "no cause is known"
 
 

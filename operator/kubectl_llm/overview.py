@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from kubectl_llm.ending import is_observed
 from kubectl_llm.stored import status_of
@@ -14,10 +14,14 @@ from llm_operator.api.status import (
     Condition,
     ConditionStatus,
     PodSummary,
+    RolloutPhase,
     RolloutStatus,
     Status,
 )
 from llm_operator.observation import revision_of
+
+_JUDGED: Final = frozenset({RolloutPhase.STEP, RolloutPhase.PROMOTING, RolloutPhase.BAKING})
+"""States in which the reason of a rollout is that of its verdict."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +80,21 @@ class Overview:
 
     @property
     def verdict(self) -> str:
-        """What the judgement came to last, and why; a dash without one."""
+        """What the judgement came to last, and why while it is going on; a dash without one."""
         rollout = self.status.rollout
         if rollout is None or not rollout.verdict:
             return "-"
-        return f"{rollout.verdict} {rollout.reason}" if rollout.reason else rollout.verdict
+        is_judging = rollout.phase in _JUDGED and rollout.reason is not None
+        return f"{rollout.verdict} {rollout.reason}" if is_judging else rollout.verdict
+
+    @property
+    def state(self) -> str:
+        """The state of the rollout, with its cause where it does not simply go on."""
+        rollout = self.status.rollout
+        if rollout is None or rollout.phase is None:
+            return ""
+        has_cause = rollout.phase not in _JUDGED and rollout.reason is not None
+        return f"{rollout.phase} ({rollout.reason})" if has_cause else str(rollout.phase)
 
     @property
     def told(self) -> str:

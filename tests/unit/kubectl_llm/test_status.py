@@ -9,6 +9,7 @@ from llm_operator import kinds
 from llm_operator.api.status import RolloutPhase
 from tests.builders import an_llm_deployment
 from tests.models.kubectl_llm import Person, condition
+from tests.models.operator import OperatorModel
 
 STABLE, NEW = "bcdfghjk", "lmnpqrst"
 READY = condition("Ready", "True", "Available", "3 of 3 pods are ready")
@@ -191,3 +192,38 @@ def test_watching_ends_when_the_resource_is_deleted(person: Person) -> None:
     told = person.runs("status", "chat", "--watch", "--interval", "0.1", "--timeout", "20")
 
     assert told.exit_code == 3
+
+
+async def test_the_operators_own_statuses_have_their_codes() -> None:
+    """Promoted, waiting for a paused spec, without room, failed and paused, aborted: each in turn.
+
+    The statuses are those that the operator itself writes.
+    """
+    operator = OperatorModel()
+    seen = []
+
+    async def see() -> None:
+        await operator.settle()
+        found = ending(operator.resource())
+        seen.append(found.code if found else None)
+
+    operator.write(replicas=2, rollout={"strategy": "Canary", "paused": True, "bakeSeconds": 0})
+    await see()
+    operator.write(model={"source": "builtin://worse"})
+    await see()
+    operator.write(rollout={"strategy": "Canary", "maxExtraReplicas": 0, "minServingPercent": 100})
+    await see()
+    operator.load.failing_sources.add("builtin://worse")
+    analysis = {"minRequests": 5, "intervalSeconds": 2}
+    operator.write(rollout={"strategy": "Canary", "onFailure": "Pause", "analysis": analysis})
+    await see()
+    operator.command("abort")
+    await see()
+
+    assert seen == [
+        ExitCode.OK,
+        None,
+        ExitCode.STALLED,
+        ExitCode.PAUSED_BY_FAILURE,
+        ExitCode.ROLLED_BACK,
+    ]
