@@ -155,7 +155,7 @@ def _rollout_lines(overview: Overview, now: datetime) -> list[RenderableType]:
         lines.append(f"  step {overview.step}  {_bar(weight)}  {overview.share}  for {in_step}")
     if rollout.verdict:
         lines.append(f"  verdict {overview.verdict}")
-    lines += [f"  {text}" for text in (overview.told, waits_for(overview)) if text]
+    lines += [f"  {text}" for text in (rollout.message, waits_for(overview)) if text]
     return lines
 
 
