@@ -35,7 +35,7 @@ def report(course: Course) -> Plan:
     before = course.given.observation.resource.get("status") or {}
     return Plan(
         status=None if status == before else status,
-        decides=reporting.recall(status) != reporting.recall(before),
+        decides=status != before and reporting.recall(status) != reporting.recall(before),
         revisions=course.wanted.revisions,
         applies=course.wanted.applies,
         deletes=course.wanted.deletes,

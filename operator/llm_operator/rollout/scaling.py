@@ -100,13 +100,17 @@ def stable_only(position: Position, case: Case) -> Move:
 
 
 def _clear_first(position: Position, case: Case, split: Split) -> Move:
-    """Remove every stable pod, wait until they are gone, then create the canary's."""
+    """Remove every stable pod, wait until they are gone, then create the canary's.
+
+    A first revision, which keeps nothing from being served, also follows a total that falls.
+    """
     canary, stable = case.canary(position), case.stable(position)
     weight = position.rollout.weight_percent
     if position.stable is not None and stable.claimed > 0:
         return Move(canary.replicas, 0, weight)
     others = claimed_pods(case.world) - canary.claimed
-    wanted = max(canary.replicas, min(split.canary, case.limit(position) - others))
+    kept = canary.replicas if position.stable else min(canary.replicas, split.canary)
+    wanted = max(kept, min(split.canary, case.limit(position) - others))
     if canary.ready > 0 and canary.replicas >= split.canary and canary.unready == 0:
         weight = max(weight, split.weight_percent)
     return Move(wanted, 0, weight)
