@@ -1,12 +1,19 @@
-"""The rules that a wrong machine would break, one test each (tests/models/rollouts/checks.py)."""
+"""The rules that a wrong machine, judge, status or provider would break, one test each."""
 
+from llm_operator.judgement.verdict import judge
 from llm_operator.rollout.machine import advance
+from llm_operator.traffic.asked import Asked
 from tests.models.rollouts import checks
-from tests.models.rollouts.operator import Machine
+from tests.models.rollouts import checks_of_parts as parts
+from tests.models.rollouts.operator import Machine, from_status
 
 
 def _start() -> Machine:
     return advance
+
+
+def _as_asked(asked: Asked) -> Asked:
+    return asked
 
 
 def test_weight_waits_for_ready_pods() -> None:
@@ -99,11 +106,31 @@ def test_holding_has_one_deadline() -> None:
     checks.holding_has_one_deadline(_start)
 
 
-def test_a_revert_rejects_nothing() -> None:
-    """A revision that was only edited away can be rolled out later."""
-    checks.a_revert_rejects_nothing(_start)
+def test_going_back_for_another_edit_rejects_nothing() -> None:
+    """A revision that was only edited away is rolled out when the spec has it again."""
+    checks.going_back_for_another_edit_rejects_nothing(_start)
 
 
 def test_the_pointer_moves_after_the_traffic() -> None:
     """The canary becomes stable only when all traffic is applied to it."""
     checks.the_pointer_moves_after_the_traffic(_start)
+
+
+def test_a_counter_reset_is_no_burst_of_errors() -> None:
+    """A server that is restarted counts from 0, and what it counted before stays."""
+    parts.a_counter_reset_is_no_burst_of_errors(judge)
+
+
+def test_relative_limits_are_not_demanded_at_100() -> None:
+    """At weight 100 nothing is compared to stable, which has no requests then."""
+    parts.relative_limits_are_not_demanded_at_100(judge)
+
+
+def test_nothing_decided_is_lost_on_a_restart() -> None:
+    """What status says of a rollout is read back whole, wherever it is."""
+    parts.nothing_decided_is_lost_on_a_restart(from_status)
+
+
+def test_all_traffic_is_pinned_to_the_canary() -> None:
+    """At weight 100 the Service selects the canary's hash and no other pod."""
+    parts.all_traffic_is_pinned_to_the_canary(_as_asked)

@@ -83,6 +83,13 @@ class Act:
         return is_new_order(self.seen) or self.rollout.promote_asked
 
     @property
+    def is_decided_now(self) -> bool:
+        """Whether this pass decided the weight; if not, an earlier pass was cut short."""
+        before = self.seen.kept.rollout
+        kept = (before.weight_percent, before.target, self.seen.stable)
+        return kept != (self.rollout.weight_percent, self.rollout.target, self.stable)
+
+    @property
     def judgement(self) -> Judgement | None:
         """What the judge had said."""
         return judge(self.seen)

@@ -19,8 +19,8 @@ from tests.models.rollouts.ends import BAD, wrong_end
 from tests.models.rollouts.events import Event
 from tests.models.rollouts.invariants import OF_ACTIONS
 from tests.models.rollouts.moves import Move, Pace, happenings, moves
-from tests.models.rollouts.operator import Machine, Operator
-from tests.models.rollouts.situation import Setting, Shelf, Situation, Spec
+from tests.models.rollouts.operator import Machine, Operator, from_status
+from tests.models.rollouts.situation import Persisted, Setting, Shelf, Situation, Spec
 
 VIOLATION_LIMIT = 25
 """Of one rule in one walk; more of the same says nothing new."""
@@ -84,6 +84,7 @@ class Explorer:
         self._moves: dict[int, tuple[int, ...]] = {}
         self._events: dict[int, tuple[tuple[Event, int], ...]] = {}
         self._from: dict[Node, Node | None] = {}
+        self._restarted: set[Persisted] = set()
 
     def explore(self, events: int) -> Report:
         """Walk with up to ``events`` events from an edit of a resource that serves."""
@@ -96,6 +97,7 @@ class Explorer:
             for following in self._following(node):
                 self._reach(following, node, queue)
         self._find_cycles()
+        self._check_restarts()
         self.report.states = len(self._situations)
         self.report.decisions = self._operator.decided
         return self.report
@@ -180,6 +182,16 @@ class Explorer:
         if done.wake_seconds is not None:
             self._tell("no stuck state", f"wakes in {done.wake_seconds} s for nothing", node, "")
         self._tell("every end", wrong_end(self.setting, situation, is_bad=node[2]), node, "")
+
+    def _check_restarts(self) -> None:
+        """I9: what a process persisted is all that the next one needs (the status as JSON)."""
+        for number, situation in enumerate(self._situations):
+            if situation.kept in self._restarted:
+                continue
+            self._restarted.add(situation.kept)
+            if from_status(situation.kept.rollout) != situation.kept.rollout:
+                node = next(n for n in self._from if n[0] == number)
+                self._tell("I9", "the status does not hold all of the rollout", node, "restart")
 
     def _find_cycles(self) -> None:
         """Tell of situations that come back without an event (depth first, three colours)."""

@@ -33,11 +33,12 @@ def i2(act: Act) -> str:
 
     Exempt: Recreate, the weight of RollingBack, and a total of 0. While a route is not applied,
     the rule holds for every route that proxies may still follow; RollingBack gives that 60 s.
+    A weight that was persisted before a crash is carried out after it.
     """
     if act.replaces_in_place or act.total == 0:
         return ""
     if act.is_route:
-        if act.phase is RolloutPhase.ROLLING_BACK:
+        if act.phase is RolloutPhase.ROLLING_BACK or not act.is_decided_now:
             return ""
         was = min(receiving(act.was, route) for route in act.before.cluster.followed or (None,))
         return _fewer(act, was, receiving(act.now, act.after.cluster.route))
@@ -219,8 +220,7 @@ def i14(act: Act) -> str:
     if act.is_size and act.action.revision == canary and act.created(canary):
         return "a canary pod is created"
     raised = share(act.after.cluster.route, canary) > share(act.before.cluster.route, canary)
-    persisted = act.seen.kept.rollout.weight_percent >= act.rollout.weight_percent
-    return "the weight is raised" if act.is_route and raised and not persisted else ""
+    return "the weight is raised" if act.is_route and raised and act.is_decided_now else ""
 
 
 def pointer(act: Act) -> str:
@@ -231,7 +231,7 @@ def pointer(act: Act) -> str:
     before, after = act.before.stable, act.after.stable
     if act.action.kind is not Kind.PERSIST or NOBODY in (before, after) or before == after:
         return ""
-    if act.total == 0 or act.phase is RolloutPhase.ROLLING_BACK:
+    if act.total == 0 or after == number_of(act.seen.kept.rollout.previous):
         return ""
     cluster = act.before.cluster
     moved = cluster.route == Route(after) and cluster.is_applied

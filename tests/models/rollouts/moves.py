@@ -6,11 +6,12 @@ from typing import Final, NamedTuple
 
 from llm_operator.api.command import CommandVerb
 from llm_operator.api.status import RolloutPhase
+from llm_operator.rollout.state import Rollout
 from tests.models.rollouts import cluster as world
 from tests.models.rollouts import events
-from tests.models.rollouts.cluster import NOBODY, Cluster
+from tests.models.rollouts.cluster import NAMES, NOBODY, Cluster
 from tests.models.rollouts.events import Event
-from tests.models.rollouts.operator import AT_REST, Action, Kind, Operator, Pass, name_of
+from tests.models.rollouts.operator import AT_REST, Action, Kind, Operator, Pass
 from tests.models.rollouts.situation import (
     HORIZON_SECONDS,
     INTERVAL_SECONDS,
@@ -127,21 +128,20 @@ def _persisted(situation: Situation, action: Action) -> Situation:
         kept=action.kept,
         stable=action.stable,
         total=situation.spec.total if begins or after.phase in AT_REST else situation.total,
-        rejected=_rejected(situation, action.kept.rollout.phase),
+        rejected=_rejected(situation, action.kept.rollout),
     )
 
 
-def _rejected(situation: Situation, phase: RolloutPhase | None) -> int:
+def _rejected(situation: Situation, after: Rollout) -> int:
     """Return the rejected revision by the rules of the page, whatever the machine keeps."""
-    before = situation.kept.rollout
-    if phase is RolloutPhase.ROLLED_BACK:
-        if before.phase is phase:
+    before, target = situation.kept.rollout, situation.spec.target
+    if after.phase is RolloutPhase.ROLLED_BACK:
+        if before.phase is after.phase:
             return situation.rejected
-        rolled_back = before.target == name_of(situation.spec.target)
-        return situation.spec.target if rolled_back else NOBODY
+        return target if after.target == NAMES[target] else NOBODY
     order = situation.spec.order
     if before.phase is RolloutPhase.ROLLED_BACK and order is not None and is_new_order(situation):
-        retries = order.verb is CommandVerb.RETRY and order.revision == situation.spec.target
+        retries = order.verb is CommandVerb.RETRY and order.revision == target
         return NOBODY if retries else situation.rejected
     return situation.rejected
 

@@ -7,10 +7,14 @@ mistake in its name would. Those of the judge, the status and the traffic spoil 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 from llm_operator.api.reasons import Reason
 from llm_operator.api.status import RolloutPhase
+from llm_operator.judgement.evidence import Evidence
+from llm_operator.judgement.limits import Case, Limits
+from llm_operator.judgement.verdict import judge
+from llm_operator.judgement.window import Window
 from llm_operator.rollout.machine import advance
 from llm_operator.rollout.state import (
     AppliedTraffic,
@@ -21,8 +25,10 @@ from llm_operator.rollout.state import (
     VerdictOutcome,
     World,
 )
+from llm_operator.traffic.asked import Asked
 from tests.models.rollouts import checks
-from tests.models.rollouts.operator import Machine
+from tests.models.rollouts import checks_of_parts as parts
+from tests.models.rollouts.operator import Machine, from_status
 
 _P = RolloutPhase
 
@@ -44,6 +50,7 @@ class Question:
 
 
 Spoil = Callable[[Question], Decision]
+Part = TypeVar("Part")
 
 
 def _machine(spoil: Spoil) -> Machine:
@@ -98,7 +105,7 @@ def scaling_revives_the_rejected(asked: Question) -> Decision:
 def promotion_copies_the_template(asked: Question) -> Decision:
     """4: the canary's pods go when its template has been promoted."""
     decision = asked.answer()
-    promoted = (asked.rollout.phase, decision.rollout.phase) == (_P.PROMOTING, _P.BAKING)
+    promoted = asked.rollout.phase is not _P.BAKING and decision.rollout.phase is _P.BAKING
     return _resized(decision, {decision.rollout.target: 0}) if promoted else decision
 
 
@@ -244,12 +251,12 @@ def each_holding_has_its_deadline(asked: Question) -> Decision:
 def going_back_rejects(asked: Question) -> Decision:
     """21: whatever is rolled back was bad."""
     decision = asked.answer()
-    before, after = asked.rollout, decision.rollout
-    ended = before.phase is _P.ROLLING_BACK and after.phase is not _P.ROLLING_BACK
-    edited = before.cause in (Reason.REVERTED, Reason.SUPERSEDED)
-    if not (ended and edited) or before.target is None:
+    rollout = decision.rollout
+    edited = rollout.cause in (Reason.REVERTED, Reason.SUPERSEDED)
+    if rollout.phase is not _P.ROLLING_BACK or not edited or rollout.target is None:
         return decision
-    return _rewritten(decision, rejected=(*after.rejected, before.target))
+    rejected = (*rollout.rejected, rollout.target)
+    return _rewritten(decision, cause=Reason.ABORTED, rejected=rejected)
 
 
 def pointer_moves_first(asked: Question) -> Decision:
@@ -264,36 +271,69 @@ def pointer_moves_first(asked: Question) -> Decision:
     return replace(asked, rollout=rollout, world=replace(asked.world, traffic=believed)).answer()
 
 
+# Judge, status and traffic
+
+
+def processes_are_told_by_their_pod(
+    window: Window, evidence: Evidence, case: Case, limits: Limits, now: datetime
+) -> tuple[Judgement | None, Window]:
+    """15: a pod is one process for ever, so that a reset is a difference."""
+    newest = {sample.pod: sample for sample in evidence.samples}
+    samples = tuple(
+        replace(s, ready_since=None, reading=replace(s.reading, boot_id=s.pod))
+        for s in newest.values()
+    )
+    return judge(window, replace(evidence, samples=samples), case, limits, now)
+
+
+def everything_is_compared(
+    window: Window, evidence: Evidence, case: Case, limits: Limits, now: datetime
+) -> tuple[Judgement | None, Window]:
+    """24: the limits relative to stable are always demanded."""
+    return judge(window, evidence, replace(case, relative=True), limits, now)
+
+
+def held_total_is_not_written(rollout: Rollout) -> Rollout:
+    """20: the status says where a rollout is, and not why or of how many pods."""
+    return replace(from_status(rollout), held_total=None, cause=None)
+
+
+def nothing_is_pinned(asked: Asked) -> Asked:
+    """22: the Service is open to both revisions as long as there are two."""
+    return replace(asked, weight_percent=min(asked.weight_percent, 99))
+
+
 @dataclass(frozen=True, slots=True)
 class Mutant:
     """One mistake and the rule that finds it."""
 
     number: int
-    start: checks.Start
-    check: Callable[[checks.Start], None]
-
-    @property
-    def test(self) -> str:
-        """Return the name of the test that must fail on it."""
-        return f"test_{self.check.__name__}"
+    test: str
+    """Name of the test that must fail on it."""
+    check: Callable[[], None]
+    """The test's check, of the mistake."""
 
     def is_killed(self) -> bool:
         """Whether the rule finds the mistake."""
         try:
-            self.check(self.start)
+            self.check()
         except AssertionError:
             return True
         return False
 
 
 def _of_machine(number: int, spoil: Spoil, check: Callable[[checks.Start], None]) -> Mutant:
-    return Mutant(number, lambda: _machine(spoil), check)
+    return _of(number, lambda: _machine(spoil), check)
 
 
 def _of_process(
     number: int, process: Callable[[], Spoil], check: Callable[[checks.Start], None]
 ) -> Mutant:
-    return Mutant(number, lambda: _machine(process()), check)
+    return _of(number, lambda: _machine(process()), check)
+
+
+def _of(number: int, part: Part, check: Callable[[Part], None]) -> Mutant:
+    return Mutant(number, f"test_{check.__name__}", lambda: check(part))
 
 
 MUTANTS: Final = (
@@ -315,10 +355,14 @@ MUTANTS: Final = (
         13, scaling_reaches_the_paused_canary, checks.a_paused_rollout_leaves_the_canary_alone
     ),
     _of_machine(14, late_verdicts_count, checks.a_late_verdict_counts_nothing),
+    _of(15, processes_are_told_by_their_pod, parts.a_counter_reset_is_no_burst_of_errors),
     _of_machine(16, a_fallen_total_counts_at_once, checks.a_fallen_total_waits_for_the_end),
     _of_machine(17, the_last_stable_pod_goes, checks.the_last_stable_pod_stays_below_100),
     _of_machine(18, traffic_goes_back_at_once, checks.traffic_stays_until_a_stable_pod_is_ready),
     _of_machine(19, each_holding_has_its_deadline, checks.holding_has_one_deadline),
-    _of_machine(21, going_back_rejects, checks.a_revert_rejects_nothing),
+    _of(20, held_total_is_not_written, parts.nothing_decided_is_lost_on_a_restart),
+    _of_machine(21, going_back_rejects, checks.going_back_for_another_edit_rejects_nothing),
+    _of(22, nothing_is_pinned, parts.all_traffic_is_pinned_to_the_canary),
     _of_machine(23, pointer_moves_first, checks.the_pointer_moves_after_the_traffic),
+    _of(24, everything_is_compared, parts.relative_limits_are_not_demanded_at_100),
 )

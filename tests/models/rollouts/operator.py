@@ -23,6 +23,7 @@ from llm_operator.rollout.state import (
     VerdictOutcome,
     World,
 )
+from llm_operator.status import recall, rollout_json
 from tests.models.rollouts import events
 from tests.models.rollouts.cluster import ABSENT, BY_RATIO, NAMES, NOBODY, Cluster, Route
 from tests.models.rollouts.events import Event
@@ -255,3 +256,8 @@ def _judgement(started_at: datetime, outcome: VerdictOutcome, reason: Reason) ->
         is_missing=reason is Reason.METRICS_MISSING,
         measured=outcome is VerdictOutcome.PASS,
     )
+
+
+def from_status(rollout: Rollout) -> Rollout:
+    """Write a rollout into the status and read it back, as two processes would."""
+    return recall({"observedGeneration": 1, "rollout": rollout_json(rollout)}).rollout

@@ -131,10 +131,17 @@ class Shelf:
 
     def __init__(self) -> None:
         self._kept: dict[Rollout, Persisted] = {}
+        self._known: dict[Rollout, Persisted] = {}
         self._later: dict[tuple[Persisted, int], Persisted] = {}
 
     def keep(self, rollout: Rollout) -> Persisted:
         """Return the one object for a rollout."""
+        known = self._known.get(rollout)
+        if known is None:
+            known = self._known[rollout] = self._keep(rollout)
+        return known
+
+    def _keep(self, rollout: Rollout) -> Persisted:
         plain = replace(rollout, message="", started_at=NOW if rollout.started_at else None)
         if rollout.step_started_at is not None and rollout.phase not in _COUNTS_FROM_ITS_START:
             plain = replace(plain, step_started_at=NOW)
