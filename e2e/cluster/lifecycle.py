@@ -108,7 +108,9 @@ def _create(cluster: Cluster, flags: list[str]) -> None:
 def _connect_registry(cluster: Cluster) -> None:
     url = cluster.engine.start_registry(cluster.name)
     directory = f"/etc/containerd/certs.d/{REGISTRY}"
-    script = f"mkdir -p {directory} && echo '[host.\"{url}\"]' > {directory}/hosts.toml"
+    # With `server` an unknown image is not found, instead of being looked for on the node itself.
+    hosts = f'server = "{url}"\n[host."{url}"]'
+    script = f"mkdir -p {directory} && echo '{hosts}' > {directory}/hosts.toml"
     cluster.node_exec("sh", "-c", script)
 
 
