@@ -128,7 +128,7 @@ async def rendered(client: ClusterClient, namespace: Namespace) -> dict[Resource
     """All that is rendered for one resource, by kind; it belongs to an object that exists."""
     owner = await client.get(CONFIG_MAP, namespace.name, "kube-root-ca.crt")
     identity = Identity(namespace.name, "probe", owner["metadata"]["uid"])
-    revision = renumber(make_revision(EVERYTHING, 1, "llm-server:1"), [], None)
+    revision = renumber(make_revision(EVERYTHING, 1, "llm-server:1"), [])
     autoscaling = {
         "minReplicas": 1,
         "maxReplicas": 2,
