@@ -15,6 +15,7 @@ from llm_operator.diagnosis import Finding, is_finished, is_terminating
 from llm_operator.observation import Observation, count_pods, revision_of
 from llm_operator.plan import Apply, EventDraft, Plan
 from llm_operator.rollout.position import AT_REST
+from llm_operator.rollout.sizes import steps_of
 from llm_operator.rollout.state import Decision
 from llm_operator.status import Progress, Situation
 from llm_server import contract
@@ -98,10 +99,11 @@ def _situation(course: Course) -> Situation:
 
 def _progress(course: Course) -> Progress:
     decision, opinion = course.decision, course.opinion
-    if decision.rollout.phase in AT_REST:
+    frozen = decision.rollout.frozen
+    if decision.rollout.phase in AT_REST or frozen is None:
         return Progress()
     return Progress(
-        steps=len(course.ask.policy.steps),
+        steps=len(steps_of(course.ask.policy, frozen, course.replicas)),
         effective_weight_percent=reporting.effective_weight_percent(decision, course.view.world),
         judgement=opinion.shown,
         window=opinion.window,

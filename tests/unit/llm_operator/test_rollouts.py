@@ -95,6 +95,7 @@ async def test_a_good_canary_is_promoted_step_by_step() -> None:
     assert operator.condition("Ready") == ("True", "Available")
     assert verdicts(operator)[NEW] == ("Promoted", "")
     assert "Promoted" in operator.posted()
+    assert "Repaired" not in operator.posted()
 
 
 async def test_a_canary_whose_requests_fail_is_rolled_back_and_named() -> None:
@@ -197,11 +198,13 @@ async def test_every_strategy_ends_with_the_new_revision_at_full_size(strategy: 
     most = {"Canary": 5, "BlueGreen": 8, "Rolling": 5, "Recreate": 4}
 
     await edited(operator)
-    fewest = 4
+    fewest, steps = 4, set()
     while not is_over(operator)():
         await operator.turn()
         fewest = min(fewest, sum(operator.serving().values()))
+        steps.add(operator.rollout().get("steps"))
 
+    assert steps == {None, {"Canary": 2, "Rolling": 4}.get(strategy, 1)}
     assert operator.serving() == operator.sizes() == {NEW: 4}
     assert operator.cluster.pods_most == most[strategy]
     assert fewest == (0 if strategy == "Recreate" else 4)

@@ -101,6 +101,7 @@ async def test_a_child_that_was_edited_is_put_right() -> None:
     service = operator.api.find(kinds.SERVICE, *KEY)
     assert service is not None
     assert "extra" not in service["spec"]["selector"]
+    assert operator.posted().count("Repaired") == 1
 
 
 async def test_a_child_lost_while_the_watch_was_down_is_found_by_the_next_list() -> None:
