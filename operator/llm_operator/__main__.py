@@ -27,6 +27,7 @@ from llm_operator.cluster.lease import Candidate, Elector, LeaseTiming
 from llm_operator.cluster.transport import Transport, connect
 from llm_operator.desired.pod import CURRENT_RENDERER
 from llm_operator.evidence import EvidenceReader
+from llm_operator.gathering import Gatherer
 from llm_operator.health import LAG_LIMIT_SECONDS, LoopWatch, ProbeServer
 from llm_operator.logs import configure_logs
 from llm_operator.observation import Environment
@@ -180,8 +181,11 @@ async def assemble(settings: OperatorSettings) -> Operator:
         client=client,
         queue=queue,
         telemetry=telemetry,
-        scraper=Scraper(fetch, utc_now, telemetry.scraped),
-        evidence=EvidenceReader(client, settings.watch_namespace, utc_now),
+        gatherer=Gatherer(
+            cache,
+            Scraper(fetch, utc_now, telemetry.scraped),
+            EvidenceReader(client, settings.watch_namespace, utc_now),
+        ),
         environment=lambda: Environment(
             settings.server_image,
             CURRENT_RENDERER,

@@ -18,6 +18,7 @@ from llm_operator.rollout.position import AT_REST
 from llm_operator.rollout.sizes import steps_of
 from llm_operator.rollout.state import Decision
 from llm_operator.status import Progress, Situation
+from llm_operator.traffic import providers
 from llm_server import contract
 
 _ACTIONS: Final[Mapping[Reason, str]] = {
@@ -115,7 +116,9 @@ def _notes(course: Course) -> tuple[str, ...]:
     monitors_known = kinds.SERVICE_MONITOR in course.given.environment.optional_kinds
     if course.ask.hot.service_monitor is not None and not monitors_known:
         notes = (*notes, Reason.SERVICE_MONITOR_MISSING.meaning.rstrip("."))
-    return notes
+    given = course.given
+    objection = providers.objection(given.observation, given.environment, course.asked)
+    return (*notes, objection) if objection else notes
 
 
 def _status(course: Course, situation: Situation, verdicts: tuple[Verdict, ...]) -> dict[str, Any]:

@@ -1,8 +1,5 @@
 """The workers: take a key, gather, decide, persist, act. The only caller of the cluster's writes.
 
-Gathered is what the cache holds and, only where it is wanted, the counters of pods that are judged
-and the evidence about pods that do not get ready; neither can fail a pass.
-
 Every write goes through here, in the plan's order: revisions, then the status that names them
 (guarded by its resourceVersion), then children, then removals, then events. A status that decides
 nothing comes after the children. Answers are fed back
@@ -14,7 +11,7 @@ with back-off.
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -36,19 +33,16 @@ from llm_operator.cluster.errors import (
 from llm_operator.conditions import parse_time
 from llm_operator.diagnosis import refusal_reason
 from llm_operator.events import render_event
-from llm_operator.evidence import EvidenceReader
-from llm_operator.judging import order
+from llm_operator.gathering import Address, Gatherer
 from llm_operator.observation import Environment, Observation, Refusal
 from llm_operator.plan import Apply, Delete, EventDraft, Plan
 from llm_operator.queue import Lane, QueueClosed, WorkQueue
 from llm_operator.reconcile import reconcile
-from llm_operator.scrape import Scraper
 from llm_operator.telemetry import Telemetry
 
 _LOG: Final = structlog.get_logger("llm_operator.reconcile")
 
 
-Address = tuple[kinds.ResourceKind, str]
 Attempt = tuple[str, Mapping[str, Any]]
 """The resourceVersion that was applied to, and what was applied."""
 
@@ -66,13 +60,11 @@ class Worker:
     client: ClusterClient
     queue: WorkQueue[ResourceKey]
     telemetry: Telemetry
-    scraper: Scraper
-    evidence: EvidenceReader
+    gatherer: Gatherer
     environment: Callable[[], Environment]
     identity: str
     """Name of this process, as events report it."""
     now: Callable[[], datetime] = utc_now
-    refusals: dict[ResourceKey, dict[Address, Refusal]] = field(default_factory=dict)
     futile: dict[ResourceKey, dict[Address, Attempt]] = field(default_factory=dict)
 
     async def run(self) -> None:
@@ -121,61 +113,20 @@ class Worker:
         self.queue.retry(key, told or 0)
 
     async def _reconcile(self, key: ResourceKey) -> Plan | None:
-        observation = self.observe(key)
+        observation = await self.gatherer.gather(key)
         if observation is None:
-            self._forget(key)
+            self.futile.pop(key, None)
+            self.gatherer.forget(key)
+            self.telemetry.forget(key.namespace, key.name)
             return None
-        observation = await self._inquire(key, observation)
         plan = reconcile(observation, self.environment(), self.now())
         await self._perform(key, observation, plan)
         if not plan.is_rolling:
-            self.scraper.forget(key)
+            self.gatherer.end_rollout(key)
         self.telemetry.phase(key.namespace, key.name, plan.phase)
         if plan.wake_at is not None:
             self.queue.add_after(key, max(0.0, (plan.wake_at - self.now()).total_seconds()))
         return plan
-
-    def observe(self, key: ResourceKey) -> Observation | None:
-        """Gather all that the cache holds about one resource; None when it is gone or going."""
-        resource = self.cache.resource(key)
-        if resource is None or "deletionTimestamp" in resource["metadata"]:
-            return None
-        standing = self._standing_refusals(key, resource)
-        return Observation(
-            resource=resource,
-            children=self.cache.children(key),
-            pods=self.cache.pods(key),
-            endpoint_slices=self.cache.endpoint_slices(key),
-            refusals=tuple(standing.values()),
-        )
-
-    async def _inquire(self, key: ResourceKey, observation: Observation) -> Observation:
-        """Ask beyond the cache what this pass needs; nothing, in a steady state."""
-        deployments = observation.owned(kinds.DEPLOYMENT)
-        evidence = await self.evidence.gather(key, observation.pods, deployments)
-        wanted = order(observation)
-        if wanted is None:
-            return replace(observation, evidence=evidence)
-        readings = await self.scraper.collect(key, wanted)
-        return replace(observation, evidence=evidence, readings=readings)
-
-    def _forget(self, key: ResourceKey) -> None:
-        self.refusals.pop(key, None)
-        self.futile.pop(key, None)
-        self.scraper.forget(key)
-        self.evidence.forget(key)
-        self.telemetry.forget(key.namespace, key.name)
-
-    def _standing_refusals(
-        self, key: ResourceKey, resource: Mapping[str, Any]
-    ) -> dict[Address, Refusal]:
-        """Drop refusals of another generation: what was refused may have been corrected."""
-        standing = self.refusals.get(key, {})
-        generation = resource["metadata"].get("generation")
-        if any(refusal.generation != generation for refusal in standing.values()):
-            self.refusals.pop(key, None)
-            return {}
-        return standing
 
     async def _perform(self, key: ResourceKey, observation: Observation, plan: Plan) -> None:
         resource = observation.resource
@@ -218,7 +169,7 @@ class Worker:
             await self.client.apply(apply.kind, _nothing_of(manifest), force=False)
             self._remember(key, resource, apply, Conflict("it was made by someone else"))
             return
-        self.refusals.get(key, {}).pop((apply.kind, apply.name), None)
+        self.gatherer.accept(key, (apply.kind, apply.name))
         self._notice_futility(key, apply, applied.object)
         self.cache.put(apply.kind, applied.object)
 
@@ -241,17 +192,15 @@ class Worker:
     def _remember(
         self, key: ResourceKey, resource: Mapping[str, Any], apply: Apply, error: ApiError
     ) -> None:
-        reason = _refusal_reason(error)
-        message = f'{apply.kind.kind} "{apply.name}": {error}'
         refusal = Refusal(
             apply.kind,
             apply.name,
-            reason,
-            message,
+            _refusal_reason(error),
+            f'{apply.kind.kind} "{apply.name}": {error}',
             self.now(),
             resource["metadata"].get("generation"),
         )
-        self.refusals.setdefault(key, {})[apply.kind, apply.name] = refusal
+        self.gatherer.remember(key, refusal)
         self.queue.add(key, Lane.EDIT)
 
     async def _delete(self, key: ResourceKey, delete: Delete) -> None:

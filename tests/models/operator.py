@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from llm_operator import kinds
 from llm_operator.cluster.cache import Cache, ResourceKey, parent_key
 from llm_operator.evidence import EvidenceReader
+from llm_operator.gathering import Gatherer
 from llm_operator.queue import Lane, WorkQueue
 from llm_operator.scrape import Scraper
 from llm_operator.telemetry import Telemetry
@@ -50,11 +51,14 @@ class OperatorModel:
             client=self.api,  # type: ignore[arg-type]  # the model has the client's verbs
             queue=self.queue,
             telemetry=telemetry,
-            scraper=Scraper(self.load.fetch, lambda: self.now, telemetry.scraped),
-            evidence=EvidenceReader(
-                self.api,  # type: ignore[arg-type]  # as above
-                "",
-                lambda: self.now,
+            gatherer=Gatherer(
+                self.cache,
+                Scraper(self.load.fetch, lambda: self.now, telemetry.scraped),
+                EvidenceReader(
+                    self.api,  # type: ignore[arg-type]  # as above
+                    "",
+                    lambda: self.now,
+                ),
             ),
             environment=lambda: self.environment,
             identity="operator-1",
