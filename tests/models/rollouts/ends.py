@@ -6,7 +6,7 @@ from llm_operator.api.reasons import Reason
 from llm_operator.api.rollout import OnFailure
 from llm_operator.api.status import RolloutPhase
 from tests.models.rollouts import events
-from tests.models.rollouts.cluster import Route
+from tests.models.rollouts.cluster import NOBODY, Route
 from tests.models.rollouts.events import Event
 from tests.models.rollouts.situation import Setting, Situation
 
@@ -39,6 +39,9 @@ def wrong_end(setting: Setting, situation: Situation, *, is_bad: bool) -> str:
             return _wrong_paused(setting, situation)
         case RolloutPhase.ROLLING_BACK:
             return _wrong_wait(situation)
+        case RolloutPhase.PREPARING if situation.stable == NOBODY:
+            tries = is_stuck(situation, situation.spec.target)
+            return "" if tries else "stuck in Preparing the first revision"
         case _:
             return f"stuck in {phase}"
 

@@ -11,16 +11,15 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from llm_operator.api.status import RolloutPhase
-from llm_operator.rollout.state import Rollout
 from tests.models.rollouts import table
 from tests.models.rollouts.act import acts
-from tests.models.rollouts.cluster import NEW, NOBODY, OLD, Cluster
 from tests.models.rollouts.ends import BAD, wrong_end
 from tests.models.rollouts.events import Event
 from tests.models.rollouts.invariants import OF_ACTIONS
 from tests.models.rollouts.moves import Move, Pace, happenings, moves
 from tests.models.rollouts.operator import Machine, Operator, from_status
-from tests.models.rollouts.situation import Persisted, Setting, Shelf, Situation, Spec
+from tests.models.rollouts.situation import Persisted, Setting, Shelf, Situation
+from tests.models.rollouts.starts import Start, begin
 
 VIOLATION_LIMIT = 25
 """Of one rule in one walk; more of the same says nothing new."""
@@ -86,12 +85,11 @@ class Explorer:
         self._from: dict[Node, Node | None] = {}
         self._restarted: set[Persisted] = set()
 
-    def explore(self, events: int) -> Report:
-        """Walk with up to ``events`` events from an edit of a resource that serves."""
-        start = self.serving()
-        edited = start._replace(spec=start.spec._replace(target=NEW))
+    def explore(self, events: int, start: Start = Start.EDITED) -> Report:
+        """Walk with up to ``events`` events."""
         queue: list[Node] = []
-        self._reach((self._number(edited), events, False), None, queue)
+        first = self._number(begin(self._operator, start))
+        self._reach((first, events, start is Start.LOST), None, queue)
         while queue:
             node = queue.pop()
             for following in self._following(node):
@@ -101,14 +99,6 @@ class Explorer:
         self.report.states = len(self._situations)
         self.report.decisions = self._operator.decided
         return self.report
-
-    def serving(self) -> Situation:
-        """Return a resource whose first revision serves, as the machine brings it there."""
-        nothing = self._operator.shelf.keep(Rollout())
-        situation = Situation(nothing, NOBODY, Cluster(), Spec(OLD, self.setting.total))
-        while following := moves(self._operator, situation, Pace.READY_FIRST):
-            situation = following[0].after
-        return situation
 
     def _reach(self, node: Node, source: Node | None, queue: list[Node]) -> None:
         if node not in self._from:

@@ -49,7 +49,7 @@ def i2(act: Act) -> str:
 
 def _in_force(act: Act) -> tuple[Route, ...]:
     cluster = act.before.cluster
-    goes_back = RolloutPhase.ROLLING_BACK in (act.phase, act.seen.kept.rollout.phase)
+    goes_back = act.phase in (RolloutPhase.ROLLING_BACK, RolloutPhase.ROLLED_BACK)
     if goes_back and cluster.waited >= WAIT_LIMIT:
         return cluster.followed[-1:]
     return cluster.followed
@@ -121,8 +121,10 @@ def _frees_too_much(act: Act, removed: int) -> str:
 
 
 def i6(act: Act) -> str:
-    """Nothing is created above T + E existing pods."""
+    """Nothing is created above T + E existing pods while one revision replaces another."""
     if not act.is_size or not act.in_progress or not act.created(act.action.revision):
+        return ""
+    if act.stable == NOBODY:
         return ""
     existing = act.now.existing()
     return f"{existing} pods, at most {act.limit}" if existing > act.limit else ""
@@ -165,6 +167,8 @@ def i11(act: Act) -> str:
     judgement = act.judgement
     if not act.is_route or judgement is None or not judgement.is_missing:
         return ""
+    if not act.is_decided_now:
+        return ""
     if act.is_commanded or act.total == 0 or act.setting.strategy is Strategy.ROLLING:
         return ""
     canary = number_of(act.seen.kept.rollout.target)
@@ -187,7 +191,8 @@ def i12(act: Act) -> str:
 def i13(act: Act) -> str:
     """No action gives a share to a side without a ready pod, or ends a side's last ready pod.
 
-    Exempt: Recreate, and what stands in for it where there is no room or nothing served.
+    Exempt: Recreate, and what stands in for it where there is no room or nothing served. Where no
+    pod of either side is ready a share means nothing.
     """
     if act.replaces_in_place or act.total == 0 or act.stable == NOBODY:
         return ""
@@ -203,7 +208,10 @@ def i13(act: Act) -> str:
 
 
 def _newly_empty(act: Act, revision: int) -> bool:
+    sides = {act.stable, act.canary, act.seen.stable} - {NOBODY}
     if revision == NOBODY or act.pods_are(revision).ready:
+        return False
+    if not any(act.pods_were(side).ready for side in sides):
         return False
     before: Route | None = act.before.cluster.route
     return share(act.after.cluster.route, revision) > share(before, revision)

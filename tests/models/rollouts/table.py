@@ -9,6 +9,7 @@ from typing import Final
 
 from llm_operator.api.reasons import Reason
 from llm_operator.api.status import RolloutPhase
+from tests.models.rollouts.cluster import NOBODY
 from tests.models.rollouts.events import Event, crash_loop
 from tests.models.rollouts.moves import finish
 from tests.models.rollouts.operator import Operator, name_of
@@ -59,6 +60,12 @@ class Answer:
         """Demand one of these phases."""
         return "" if self.now in phases else f"→ {self.now}, not {' or '.join(phases)}"
 
+    def must_be_condemned(self) -> str:
+        """Demand that only a failed verdict, or a route that is not applied, stopped it."""
+        stopped = (Reason.PAUSED_BY_FAILURE, Reason.TRAFFIC_NOT_APPLIED)
+        cause = self.after.kept.rollout.cause
+        return "" if cause in stopped else f"stopped by {cause}"
+
     def must_be_stale(self) -> str:
         """Demand that nothing but the memory of the command changes, and that it is said."""
         if not self.is_stale:
@@ -97,6 +104,8 @@ def _revert(answer: Answer) -> str:
 
 
 def _abort(answer: Answer) -> str:
+    if answer.before.stable == NOBODY:
+        return answer.must_be_stale()
     if answer.was in _UNDER_WAY:
         return answer.must_not_be_stale() or answer.must(_ROLLING_BACK, _ROLLED_BACK)
     if answer.was is _BAKING:
@@ -107,18 +116,27 @@ def _abort(answer: Answer) -> str:
 
 
 def _promote(answer: Answer) -> str:
-    if answer.was in (_STEP, _PAUSED, _HOLDING):
-        ready = answer.before.cluster.revisions[answer.before.spec.target].ready
-        if not ready:
-            return ""
-        if answer.holds_on_the_way:
+    if answer.before.stable == NOBODY:
+        return answer.must(answer.was)
+    match answer.was:
+        case RolloutPhase.STEP | RolloutPhase.PAUSED | RolloutPhase.HOLDING:
+            return _promoted(answer)
+        case RolloutPhase.PREPARING:
             return answer.must_not_be_stale()
-        return answer.must_not_be_stale() or answer.must(_PROMOTING, _BAKING, _STABLE)
-    if answer.was is _PREPARING:
-        return answer.must_not_be_stale()
-    if answer.was is _BAKING:
-        return answer.must_not_be_stale() or answer.must(_STABLE)
-    return "" if answer.was is _PROMOTING else answer.must_be_stale()
+        case RolloutPhase.BAKING:
+            return answer.must_not_be_stale() or answer.must(_STABLE)
+        case RolloutPhase.PROMOTING:
+            return ""
+        case _:
+            return answer.must_be_stale()
+
+
+def _promoted(answer: Answer) -> str:
+    if not answer.before.cluster.revisions[answer.before.spec.target].ready:
+        return ""
+    stopped = answer.holds_on_the_way or answer.now is _PAUSED
+    went_on = answer.must_be_condemned() if stopped else answer.must(_PROMOTING, _BAKING, _STABLE)
+    return answer.must_not_be_stale() or went_on
 
 
 def _promote_step(answer: Answer) -> str:
@@ -145,7 +163,7 @@ def _resume(answer: Answer) -> str:
         return "" if answer.was in (_PREPARING, _STEP, _HOLDING) else answer.must_be_stale()
     if answer.before.spec.paused:
         return answer.must(_PAUSED)
-    return answer.must_not_be_stale() or answer.must(*_FORWARD)
+    return answer.must_not_be_stale() or answer.must(*_FORWARD, _HOLDING)
 
 
 def _retry(answer: Answer) -> str:
