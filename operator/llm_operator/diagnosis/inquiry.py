@@ -15,7 +15,7 @@ from llm_operator.diagnosis.finding import Finding
 from llm_operator.diagnosis.pod import Pod, read_pod
 from llm_operator.diagnosis.probes import ANSWER_PATIENCE
 from llm_operator.diagnosis.reading import Object
-from llm_operator.diagnosis.scheduling import depends_on_nodes
+from llm_operator.diagnosis.scheduling import SCHEDULER_PATIENCE, depends_on_nodes
 from llm_operator.diagnosis.walk import ENDING_PATIENCE, explain_pod, is_overdue
 from llm_operator.diagnosis.workload import Workload, read_workload
 
@@ -105,6 +105,9 @@ def _questions(pod: Pod, workload: Workload | None, now: datetime) -> Iterator[_
     finding = explain_pod(pod, workload, NOTHING, now)
     if not _is_vague(pod, finding):
         return
+    if not pod.is_bound and not pod.condition("PodScheduled").status:
+        # Nothing to read, but something to see: a pod that nobody schedules gives no news.
+        yield _Question(pod.created_at + SCHEDULER_PATIENCE, pod, _symptom(pod, finding))
     yield _Question(
         asked_at=_asked_at(pod, pod.created_at, finding),
         pod=pod,

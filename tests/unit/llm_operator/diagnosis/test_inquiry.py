@@ -108,6 +108,18 @@ def test_nodes_are_asked_about_where_the_scheduler_names_no_taint() -> None:
     assert inquiry.nodes == ()
 
 
+def test_a_pod_that_nobody_schedules_is_looked_at_again() -> None:
+    """It gives no news, and there is nothing to read about it; only time tells."""
+    made = NOW - timedelta(seconds=6)
+    pod = a_pod(made_at=made, conditions=[], containerStatuses=[])
+    del pod["spec"]["nodeName"]
+
+    inquiry = asked(pod)
+
+    assert inquiry.is_empty
+    assert inquiry.due_at == made + timedelta(seconds=10)
+
+
 def test_few_pods_stand_for_many() -> None:
     """A thousand pods that wait for the same reason are asked about three times."""
     pods = [a_pod(f"chat-one-{n:04}") for n in range(1000)]
