@@ -196,6 +196,9 @@ def _without_traffic(
         return None
     if any(entry.revision in case.revisions for entry in evidence.unread):
         return None
+    needed = case.revisions if case.relative else (case.canary,)
+    if not all(evidence.live(revision) for revision in needed):
+        return None
     message = words.no_traffic(difference.span)
     return _Finding(VerdictOutcome.PASS, Reason.NO_TRAFFIC, message, measured=True)
 

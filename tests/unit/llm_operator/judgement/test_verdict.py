@@ -158,6 +158,14 @@ def test_no_request_for_min_seconds_passes() -> None:
     assert verdicts[6] == (PASS, Reason.NO_TRAFFIC)
 
 
+@pytest.mark.parametrize("pods", [(), (stable(),), (canary(),)])
+def test_silence_is_not_concluded_where_nothing_could_be_read(pods: tuple[Pod, ...]) -> None:
+    """Without one reading of each side, no request is not known to be none."""
+    story = Story()
+    verdicts = [said(story.round(second, *pods)) for second in range(0, 200, 10)]
+    assert (PASS, Reason.NO_TRAFFIC) not in verdicts
+
+
 def test_without_min_seconds_no_traffic_takes_two_intervals() -> None:
     """The first reading of a busy server is never taken for silence."""
     story = begun(Story(case=replace(CASE, min_time=timedelta(0))))
