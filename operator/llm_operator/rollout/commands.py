@@ -61,7 +61,11 @@ def _abort_bake(position: Position, case: Case) -> Position | str:
 
 
 def _promote(position: Position, case: Case) -> Position | str:
-    position = position.but(promote_asked=True)
+    if position.stable is None:
+        return "there is no revision to replace, it serves as soon as it is ready"
+    window = position.rollout.window_started_at
+    is_override = position.rollout.paused_by is Reason.PAUSED_BY_FAILURE
+    position = position.but(promote_asked=True, window_started_at=None if is_override else window)
     return promoting(position, case) if case.canary(position).ready >= 1 else position
 
 

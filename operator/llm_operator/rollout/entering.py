@@ -89,6 +89,7 @@ def paused(position: Position, case: Case, by: Reason, message: str) -> Position
         clock_started_at=None,
         return_to=None,
         pause_asked=False,
+        promote_asked=False,
     ).noted(by, message)
 
 

@@ -227,5 +227,5 @@ def _moments(position: Position, policy: Policy) -> list[datetime]:
     if phase is RolloutPhase.BAKING:
         delays.append((began, policy.bake))
     if phase is RolloutPhase.ROLLING_BACK:
-        delays.append((began, APPLY_PATIENCE))
+        delays.append((rollout.unapplied_since, APPLY_PATIENCE))
     return [moment + delay for moment, delay in delays if moment is not None]

@@ -139,19 +139,18 @@ def _yielded(position: Position, case: Case, missing: int) -> int:
         return 0
     if _is_free(position, case):
         return needed
-    if canary.unready > 0:
+    if canary.unready > 0 or stable.ready > 0:  # with a ready stable pod the share can move first
         return min(needed, canary.unready)
-    keeps_floor = canary.ready - 1 >= serving_floor(position.frozen, case.total(position))
-    keeps_one = canary.ready > 1 or clears_first(position.frozen)
-    if pending == 0 and stable.unready == 0 and keeps_one and keeps_floor:
-        return 1
-    return 1 if pending == 0 and clears_first(position.frozen) and stable.unready == 0 else 0
+    is_alone = pending == 0 and stable.unready == 0
+    floor = serving_floor(position.frozen, case.total(position))
+    may_go = clears_first(position.frozen) or canary.ready > max(1, floor)
+    return 1 if is_alone and may_go else 0
 
 
 def _is_free(position: Position, case: Case) -> bool:
     """Whether the canary carries nothing any more, as far as one can wait for it."""
     if position.rollout.weight_percent > 0:
         return False
-    began = position.rollout.step_started_at
-    waited = began is not None and case.now >= began + APPLY_PATIENCE
+    since = position.rollout.unapplied_since
+    waited = since is not None and case.now >= since + APPLY_PATIENCE
     return waited or is_settled(position, case) or case.canary(position).ready == 0

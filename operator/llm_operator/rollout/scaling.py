@@ -108,9 +108,7 @@ def _clear_first(position: Position, case: Case, split: Split) -> Move:
     weight = position.rollout.weight_percent
     if position.stable is not None and stable.claimed > 0:
         return Move(canary.replicas, 0, weight)
-    others = claimed_pods(case.world) - canary.claimed
-    kept = canary.replicas if position.stable else min(canary.replicas, split.canary)
-    wanted = max(kept, min(split.canary, case.limit(position) - others))
+    wanted = min(split.canary, canary.replicas + room(position, case))
     if canary.ready > 0 and canary.replicas >= split.canary and canary.unready == 0:
         weight = max(weight, split.weight_percent)
     return Move(wanted, 0, weight)

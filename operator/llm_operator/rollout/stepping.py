@@ -18,8 +18,8 @@ from llm_operator.rollout.position import (
 )
 from llm_operator.rollout.promotion import promoted
 from llm_operator.rollout.retreat import roll_back
-from llm_operator.rollout.scaling import goal, is_reached, room
-from llm_operator.rollout.sizes import clears_first
+from llm_operator.rollout.scaling import goal, is_reached
+from llm_operator.rollout.sizes import claimed_pods, clears_first
 from llm_operator.rollout.state import Cause, Step, VerdictOutcome
 
 _SECOND: Final = timedelta(seconds=1)
@@ -52,10 +52,10 @@ def _prepared(position: Position, case: Case) -> Position:
 
 
 def _timed(position: Position, case: Case) -> Position:
-    """Let the deadline run once the first pod can be made at all."""
-    waits = case.canary(position).claimed == 0 and (
-        room(position, case) == 0 or _is_clearing(position, case)
-    )
+    """Let the deadline run unless pods that have to go are still ending."""
+    canary, stable = case.canary(position), case.stable(position)
+    others = claimed_pods(case.world) - canary.claimed - stable.claimed
+    waits = canary.claimed == 0 and (others > 0 or _is_clearing(position, case))
     deadline_at = position.rollout.deadline_at
     if waits or deadline_at is not None:
         return position.but(deadline_at=None) if waits else position

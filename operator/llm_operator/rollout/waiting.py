@@ -68,7 +68,8 @@ def from_holding(position: Position, case: Case) -> Position:
     failed = failure(position, case)
     if failed is not None:
         return on_failure(position, case, failed.reason, failed.message)
-    if rollout.promote_asked and case.canary(position).ready >= 1:
+    is_passed = rollout.promote_asked and rollout.return_to is not RolloutPhase.PROMOTING
+    if is_passed and case.canary(position).ready >= 1:
         return promoting(position, case)
     if rollout.cause is Reason.METRICS_MISSING and verdict(position, case) is None:
         return _overdue_hold(position, case)  # no evidence is no news
