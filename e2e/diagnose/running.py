@@ -7,13 +7,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from itertools import groupby
 from typing import Final
 
 from e2e import hub_pod
 from e2e.diagnose import fake_nodes, registry, tiny_images
 from e2e.diagnose.cluster_objects import cluster_objects, namespaces
-from e2e.diagnose.fault import Admission, Fault
+from e2e.diagnose.fault import Admission, Batch, Fault
 from e2e.diagnose.living import FINALIZER
 from e2e.diagnose.watching import CAUSES, Told, Watching, watching
 from e2e.story import Cluster, Namespace
@@ -24,6 +23,8 @@ SETTLE_SECONDS: Final = 3.0
 """Watched on after the last cause is named: it must stay."""
 READY_SECONDS: Final = 90.0
 LOOK_SECONDS: Final = 0.25
+PODS_AT_ONCE: Final = 8
+"""Of those that get a node."""
 
 Namespaces = dict[Admission, Namespace]
 
@@ -61,13 +62,22 @@ class _Trial:
 
 def run(cluster: Cluster, faults: Sequence[Fault]) -> list[Result]:
     """Inject faults, in the order of their batches, and return what became of each."""
-    ordered = sorted(faults, key=lambda fault: fault.batch)
-    batches = [list(group) for _, group in groupby(ordered, key=lambda fault: fault.batch)]
+    batches = _batches(faults)
     with (
         _arranged(cluster, faults) as places,
         watching(cluster) as seen,
     ):
         return [result for batch in batches for result in _run_batch(places, batch, seen)]
+
+
+def _batches(faults: Sequence[Fault]) -> list[list[Fault]]:
+    """Part the faults: a small node takes its time over many pods at once."""
+    parts = []
+    for batch in Batch:
+        members = [fault for fault in faults if fault.batch is batch]
+        size = len(members) if batch is Batch.REFUSED else PODS_AT_ONCE
+        parts += [members[at : at + size] for at in range(0, len(members), size or 1)]
+    return parts
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from llm_operator.diagnosis.evidence import Happening
 from llm_operator.diagnosis.finding import Finding, found
 from llm_operator.diagnosis.pod import Container, Ended
 
-ANSWER_PATIENCE: Final = timedelta(seconds=20)
+ANSWER_PATIENCE: Final = timedelta(seconds=15)
 """How long a process may take until its probe port answers at all; it answers while it loads."""
 
 _LOADING: Final = "HTTP 503"

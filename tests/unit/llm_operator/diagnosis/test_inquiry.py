@@ -61,7 +61,7 @@ def test_a_server_that_starts_is_given_more_time() -> None:
     inquiry = asked(a_pod(containerStatuses=[running(seconds=12)]))
 
     assert inquiry.is_empty
-    assert inquiry.due_at == NOW + timedelta(seconds=8)
+    assert inquiry.due_at == NOW + timedelta(seconds=3)
 
 
 @pytest.mark.parametrize(
