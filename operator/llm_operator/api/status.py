@@ -167,6 +167,8 @@ class RolloutStatus(ApiModel):
     """Share of the traffic that the target has, in percent."""
     verdict: _Name | None = None
     """What the judgement of the step came to last: Pass, Fail or Inconclusive."""
+    verdict_reason: Annotated[Reason, _Word] | None = None
+    """Why it came to that, in one word of a closed list (docs/reasons.md)."""
     reason: Annotated[Reason, _Word] | None = None
     """Why the rollout is where it is, in one word of a closed list (docs/reasons.md)."""
     message: _Message | None = None

@@ -83,6 +83,6 @@ def _recall_verdict(stored: RolloutStatus, window: Window | None) -> Judgement |
     outcome = next((known for known in VerdictOutcome if known == stored.verdict), None)
     if window is None or outcome is None:
         return None
-    reason = stored.reason or Reason.UNKNOWN
+    reason = stored.verdict_reason or Reason.UNKNOWN
     is_missing = reason is Reason.METRICS_MISSING
     return Judgement(window.started_at, outcome, reason, "", is_missing=is_missing)

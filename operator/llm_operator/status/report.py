@@ -111,6 +111,7 @@ def _shown(rollout: Rollout, progress: Progress) -> _Json:
         "steps": progress.steps,
         "effective_weight_percent": progress.effective_weight_percent,
         "verdict": judgement.outcome.value if judgement else None,
+        "verdict_reason": judgement.reason if judgement else None,
         "reason": rollout.cause or rollout.paused_by or (judgement.reason if judgement else None),
     }
 

@@ -79,7 +79,7 @@ def _judge_ready(situation: Situation) -> Verdict:
     ready, total, rollout = situation.ready, situation.total, situation.decision.rollout
     if total == 0:
         return _ready(Reason.STOPPED, "replicas is 0", situation, holds=True)
-    count = f"{ready} of {total} pods are ready"
+    count = _counted(ready, total)
     if situation.decision.stable is not None and ready >= situation.needed:
         enough = "" if ready >= total else f"; {situation.needed} are enough during a rollout"
         return _ready(Reason.AVAILABLE, count + enough, situation, holds=True)
@@ -90,6 +90,13 @@ def _judge_ready(situation: Situation) -> Verdict:
     if cause is None or cause.reason is Reason.PODS_NOT_READY:
         return _ready(Reason.PODS_NOT_READY, count, situation, holds=False)
     return _ready(cause.reason, _said(cause), situation, holds=False)
+
+
+def _counted(ready: int, total: int) -> str:
+    """Say how many pods are ready; a rollout may have more than are asked for."""
+    if ready > total:
+        return f"{ready} pods are ready, {total} are asked for"
+    return f"{ready} of {total} pods are ready"
 
 
 def _ready(reason: Reason, message: str, situation: Situation, *, holds: bool) -> Verdict:

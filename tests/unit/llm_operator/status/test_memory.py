@@ -98,9 +98,35 @@ def test_a_restart_loses_nothing_of_a_rollout(rollout: Rollout, progress: Progre
 def test_what_is_for_display_decides_nothing(rollout: Rollout, progress: Progress) -> None:
     """A status whose display was edited away is the same memory."""
     content = stored(rollout, progress)
-    for name in ("steps", "effectiveWeightPercent", "verdict", "reason"):
+    for name in ("steps", "effectiveWeightPercent", "verdict", "verdictReason", "reason"):
         content["rollout"].pop(name, None)
     assert recall(content).rollout == rollout
+
+
+@pytest.mark.parametrize("outcome", VerdictOutcome)
+def test_a_verdict_keeps_its_own_reason_while_the_rollout_waits_for_another(
+    outcome: VerdictOutcome,
+) -> None:
+    """A rollout that somebody paused shows why it waits, and beside it what the judge said."""
+    paused = replace(MOVING, phase=RolloutPhase.PAUSED, cause=Reason.PAUSED_BY_COMMAND)
+    said = Judgement(NOW, outcome, Reason.TOO_FEW_REQUESTS, "")
+
+    content = stored(paused, Progress(judgement=said, window=Window(NOW)))
+
+    shown = content["rollout"]
+    assert (shown["reason"], shown["verdictReason"]) == ("PausedByCommand", "TooFewRequests")
+    assert recall(content).verdict == said
+
+
+def test_missing_metrics_are_missing_after_a_restart_too() -> None:
+    """Otherwise the first pass of another process would take the gap for news."""
+    holding = replace(MOVING, phase=RolloutPhase.HOLDING, cause=Reason.CANARY_LOST)
+    said = Judgement(NOW, VerdictOutcome.INCONCLUSIVE, Reason.METRICS_MISSING, "", is_missing=True)
+
+    recalled = recall(stored(holding, Progress(judgement=said, window=Window(NOW)))).verdict
+
+    assert recalled is not None
+    assert recalled.is_missing
 
 
 def test_the_status_has_a_field_for_everything_that_the_machine_keeps() -> None:

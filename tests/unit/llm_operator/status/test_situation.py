@@ -125,6 +125,20 @@ def test_a_rollout_may_go_as_low_as_it_was_allowed_and_stays_ready(
     assert verdict(situation, ConditionType.READY).holds is holds
 
 
+@pytest.mark.parametrize(
+    ("ready", "words"),
+    [
+        (TOTAL - 1, "3 of 4 pods are ready"),
+        (TOTAL, "4 of 4 pods are ready"),
+        (TOTAL + 1, "5 pods are ready, 4 are asked for"),
+    ],
+)
+def test_more_ready_pods_than_asked_for_are_said_to_be_more(ready: int, words: str) -> None:
+    """A step runs a pod beside the total; nobody should read that 5 of 4 are ready."""
+    situation = Situation(moving(RolloutPhase.STEP), TOTAL, ready)
+    assert verdict(situation, ConditionType.READY).message.startswith(words)
+
+
 def test_at_rest_all_pods_are_needed() -> None:
     """What a rollout was allowed counts while it runs only."""
     assert not verdict(Situation(at_rest(), TOTAL, 3), ConditionType.READY).holds
