@@ -30,7 +30,7 @@ _TOKEN_BUCKETS = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075,
     0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0, 10.0,
 )  # fmt: skip
-_FIRST_TOKEN_BUCKETS = (
+FIRST_TOKEN_BUCKETS = (
     0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
     20.0, 40.0, 80.0, 160.0,
 )  # fmt: skip
@@ -176,7 +176,7 @@ class Telemetry:
         self._first_token = self._histogram(
             Metric.TIME_TO_FIRST_TOKEN,
             "Seconds from arrival to the first token.",
-            _FIRST_TOKEN_BUCKETS,
+            FIRST_TOKEN_BUCKETS,
         )
         self._inter_token = self._histogram(
             Metric.INTER_TOKEN_LATENCY, "Seconds between two tokens.", _TOKEN_BUCKETS
