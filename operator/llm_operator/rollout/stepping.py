@@ -88,7 +88,7 @@ def current_step(position: Position, case: Case) -> Step:
 def remapped(position: Position, case: Case) -> Position:
     """Follow steps that were edited: the first one of at least the current share, else the last."""
     steps, rollout = case.steps(position), position.rollout
-    if rollout.step is None or not needs_evidence(position):
+    if rollout.step is None:
         return position
     weight, last = rollout.step_weight_percent, len(steps) - 1
     if rollout.step <= last and steps[rollout.step].weight_percent == weight:
