@@ -8,7 +8,7 @@ export LLM_OPERATOR_CACHE := $(CACHE)
 export UV_CACHE_DIR := $(CACHE)/uv-cache
 
 .DEFAULT_GOAL := help
-.PHONY: help env lock demo test check unit integration e2e cluster-up cluster-down images crds bench-operator diagnose gateway-shares
+.PHONY: states help env lock demo test check unit integration e2e cluster-up cluster-down images crds bench-operator diagnose gateway-shares bench-judge steady
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -34,7 +34,7 @@ lock: | $(UV) ## resolve the pinned requirement files again
 	printf 'gguf\npyelftools\n' | $(UV) pip compile -q --universal --generate-hashes --no-deps --no-emit-index-url --python-version 3.11 -c requirements/dev.txt - -o requirements/image.txt --custom-compile-command "make lock"
 	echo 'openai>=2' | $(UV) pip compile -q --universal --generate-hashes --no-emit-index-url --python-version 3.11 -c requirements/dev.txt - -o requirements/client.txt --custom-compile-command "make lock"
 
-demo: env ## from nothing to a streamed answer through a real cluster
+demo: env ## from nothing to a streamed answer, a canary and a rollback on a real cluster
 	@$(PY) -m e2e.demo
 
 test: env check ## everything that this machine can run, one pytest summary
@@ -49,6 +49,10 @@ check: env ## lint, types, layers, generated files
 
 unit: env ## tests without a cluster and without a real model
 	@$(PY) -m pytest tests/unit tests/contract -m "not programs"
+
+states: env ## walk through every situation of a rollout, and try the rules on wrong machines
+	@$(PY) -m pytest -q tests/states
+	@$(PY) -m tests.models.rollouts
 
 integration: env ## tests with tiny models, real HTTP and real processes
 	@$(PY) -m pytest tests/integration
@@ -76,3 +80,9 @@ diagnose: env ## inject every fault into the cluster and see what the status tel
 
 gateway-shares: env ## shares of 10 000 requests per weight behind a real Gateway
 	@$(PY) -m benchmarks.gateway --requests $(or $(REQUESTS),10000)
+
+bench-judge: env ## how often the judge condemns by latency, simulated
+	@$(PY) -m benchmarks.judge
+
+steady: env ## what the operator writes in ten minutes of nothing to do
+	@$(PY) -m benchmarks.steady --seconds $(or $(DURATION),600)

@@ -7,21 +7,26 @@ from llm_operator.api.status import RolloutPhase
 from tests.models.rollouts.events import Event
 from tests.models.rollouts.explorer import Report
 
-_IMPOSSIBLE: Final[frozenset[tuple[Event, RolloutPhase]]] = frozenset()
-"""Events that cannot happen in a phase."""
-
 
 def missing(report: Report) -> list[str]:
-    """Return phases, changes of phase and rows of the table of events that were never seen."""
+    """Return all that was never seen and can be."""
+    return [*missing_changes(report), *missing_rows(report)]
+
+
+def missing_changes(report: Report) -> list[str]:
+    """Return the phases and the changes of phase that were never seen."""
     phases = [f"phase {phase}" for phase in RolloutPhase if not report.phases[phase]]
-    rows = [
+    return [*phases, *(f"{a} → {b}" for a, b in CHANGES if not report.changes[a, b])]
+
+
+def missing_rows(report: Report) -> list[str]:
+    """Return the fields of the table of events that were never seen."""
+    return [
         f"{event} in {phase}"
         for event in Event
         for phase in RolloutPhase
-        if not report.rows[event, phase] and (event, phase) not in _IMPOSSIBLE
+        if not report.rows[event, phase] and (event, phase) not in IMPOSSIBLE
     ]
-    changes = [f"{a} → {b}" for a, b in CHANGES if not report.changes[a, b]]
-    return [*phases, *changes, *rows]
 
 
 def tables(report: Report) -> Iterator[str]:
@@ -70,3 +75,11 @@ CHANGES: Final = (
     (_P.ROLLED_BACK, _P.STABLE),
 )
 """The arrows of the page's picture and of its tables."""
+
+IMPOSSIBLE: Final = frozenset(
+    {
+        (Event.LOSE_CANARY, _P.STABLE),
+        (Event.LOSE_CANARIES, _P.STABLE),
+    }
+)
+"""Events that cannot happen in a phase: at rest there is no canary."""

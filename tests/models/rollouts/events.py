@@ -133,6 +133,10 @@ def _lose(role: Callable[[Situation], int], accident: Accident) -> Callable[[Sit
 
 
 def _the_canary(situation: Situation) -> int:
+    """The revision beside stable; while baking, the old one."""
+    previous = situation.kept.rollout.previous
+    if previous is not None:
+        return world.NAMES.index(previous)
     target = situation.kept.rollout.target
     canary = world.NAMES.index(target) if target else NOBODY
     return NOBODY if canary == situation.stable else canary

@@ -32,7 +32,7 @@ def i2(act: Act) -> str:
     """No action lowers the ready pods that receive traffic below min(m, what it was).
 
     Exempt: Recreate, the weight of RollingBack, and a total of 0. While a route is not applied,
-    the rule holds for every route that proxies may still follow; RollingBack gives that 60 s.
+    the rule holds for every route that proxies may still follow; going back gives that 60 s.
     A weight that was persisted before a crash is carried out after it.
     """
     if act.replaces_in_place or act.total == 0:
@@ -49,8 +49,7 @@ def i2(act: Act) -> str:
 
 def _in_force(act: Act) -> tuple[Route, ...]:
     cluster = act.before.cluster
-    goes_back = act.phase in (RolloutPhase.ROLLING_BACK, RolloutPhase.ROLLED_BACK)
-    if goes_back and cluster.waited >= WAIT_LIMIT:
+    if act.action.revision != act.stable and cluster.waited >= WAIT_LIMIT:
         return cluster.followed[-1:]
     return cluster.followed
 

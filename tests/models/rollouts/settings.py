@@ -22,7 +22,7 @@ def step(weight_percent: int, pause: Pause | None = None) -> Step:
 
 FOUR_STEPS: Final = (step(10), step(34), step(67), step(100))
 """With three pods, each has another number of canary pods."""
-PAUSING_STEPS: Final = (step(25, Pause()), step(50, Pause(PAUSE_SECONDS)), step(100))
+PAUSING_STEPS: Final = (step(25, Pause(PAUSE_SECONDS)), step(50, Pause()), step(100))
 SHORT_STEPS: Final = (step(50),)
 """The last step is no full one: promotion goes the rest of the way."""
 
