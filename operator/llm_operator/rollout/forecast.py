@@ -1,9 +1,11 @@
 """What a rollout will do if all goes well: the machine itself, played in a kind world. Pure.
 
 In a kind world Deployments follow at once, pods get ready, what ends is gone a moment later, every
-share is applied and every verdict is a Pass. Pods take no time there, so the time that is counted
-is the least that the policy itself asks for. A pause without an end is ended by ``promote-step``.
-How many pods are created and removed does not depend on how long each of them takes.
+share is applied and every verdict is a Pass. Nothing but a pod that comes or goes, and the time
+that the machine names, brings the next pass: its own writes are no news to an operator. Pods take
+no time there, so the time that is counted is the least that the policy itself asks for. A pause
+without an end is ended by ``promote-step``. How many pods are created and removed does not depend
+on how long each of them takes.
 """
 
 from collections.abc import Mapping
@@ -141,16 +143,15 @@ class _Run:
             self.rollout, self.stable, self.intent, self._world(), self._judgement(), self.now
         )
         self.intent = replace(self.intent, command=None)
-        before = (self.rollout, self.stable, dict(self.replicas))
-        changed = self._obey(decision)
+        moved = self._obey(decision)
         settled = [pods.settle() for pods in self.pods.values()]
-        if changed or any(settled) or before != (self.rollout, self.stable, self.replicas):
+        if moved or any(settled):
             self.now += _TICK
             return True
         return self._wait(decision)
 
     def _obey(self, decision: Decision) -> bool:
-        """Write what the pass decided; return whether a pod or a share changed."""
+        """Write what the pass decided; return whether a pod came or went, which brings a pass."""
         self.rollout, self.stable = decision.rollout, decision.stable
         self.refusal = decision.refusal
         self.replicas = dict(decision.sizes)
@@ -162,8 +163,7 @@ class _Run:
         self.weight_percent = self.rollout.weight_percent
         if is_news or any(created.values()) or any(removed.values()) or self._has_moved_on():
             self.moments.append(self._moment(_present(created), _present(removed)))
-            return True
-        return False
+        return any(created.values()) or any(removed.values())
 
     def _has_moved_on(self) -> bool:
         """Whether phase, step or stable are others than at the last moment."""

@@ -72,6 +72,10 @@ _JUDGED: Final = frozenset(
 )
 
 
+_LOOK_AGAIN: Final = timedelta(seconds=1)
+"""After which a share that was asked is looked for, whether or not anything was heard of it."""
+
+
 def advance(
     rollout: Rollout,
     stable: str | None,
@@ -202,8 +206,16 @@ def _sizes_while_baking(position: Position, case: Case) -> Mapping[str, int]:
 
 
 def _wake_at(position: Position, case: Case) -> datetime | None:
-    """Return when time alone changes something."""
+    """Return when time alone changes something.
+
+    A share that is newly asked may be what the cluster has already: nothing happens that would
+    tell, so it is looked for.
+    """
+    rollout = position.rollout
     moments = [moment for moment in _moments(position, case.policy) if moment > case.now]
+    unseen = rollout.applied_at is None and rollout.unapplied_since is None
+    if unseen and rollout.phase not in AT_REST:
+        moments.append(case.now + _LOOK_AGAIN)
     return min(moments, default=None)
 
 
