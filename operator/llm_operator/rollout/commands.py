@@ -11,10 +11,10 @@ from llm_operator.api.command import Command, CommandVerb
 from llm_operator.api.reasons import Reason
 from llm_operator.api.status import RolloutPhase
 from llm_operator.rollout.entering import next_step, paused, promoting
-from llm_operator.rollout.position import Case, Position
+from llm_operator.rollout.position import AT_REST, Case, Position
 from llm_operator.rollout.promotion import pointer_back
 from llm_operator.rollout.rest import begun, refusal, settled
-from llm_operator.rollout.retreat import roll_back
+from llm_operator.rollout.retreat import COMMANDS_KEPT, roll_back
 
 NONCES_MAX: Final = 64
 """Nonces remembered while a rollout runs; the status stays bounded."""
@@ -28,7 +28,8 @@ def obeyed(position: Position, case: Case) -> Position:
     command = case.intent.command
     if command is None or command.nonce in position.rollout.commands:
         return position
-    commands = (*position.rollout.commands, command.nonce)[-NONCES_MAX:]
+    limit = COMMANDS_KEPT if position.rollout.phase in AT_REST else NONCES_MAX
+    commands = (*position.rollout.commands, command.nonce)[-limit:]
     position = position.but(commands=commands)
     result = _result(command, position, case)
     if isinstance(result, str):
@@ -63,14 +64,19 @@ def _abort_bake(position: Position, case: Case) -> Position | str:
 def _promote(position: Position, case: Case) -> Position | str:
     if position.stable is None:
         return "there is no revision to replace, it serves as soon as it is ready"
-    window = position.rollout.window_started_at
-    is_override = position.rollout.paused_by is Reason.PAUSED_BY_FAILURE
-    position = position.but(promote_asked=True, window_started_at=None if is_override else window)
+    position = _overruled(position).but(promote_asked=True)
     return promoting(position, case) if case.canary(position).ready >= 1 else position
 
 
-def _promote_at_once(position: Position, _case: Case) -> Position | str:
-    return position
+def _overruled(position: Position) -> Position:
+    """Drop the window whose failure paused the rollout: a person has seen its verdict."""
+    if position.rollout.paused_by is not Reason.PAUSED_BY_FAILURE:
+        return position
+    return position.but(window_started_at=None)
+
+
+def _vouch(position: Position, _case: Case) -> Position | str:
+    return position.but(promote_asked=True)
 
 
 def _end_bake(position: Position, _case: Case) -> Position | str:
@@ -78,7 +84,8 @@ def _end_bake(position: Position, _case: Case) -> Position | str:
 
 
 def _promote_step(position: Position, case: Case) -> Position | str:
-    return next_step(position.but(promote_asked=_is_last(position, case)), case)
+    is_last = _is_last(position, case)
+    return next_step(_overruled(position).but(promote_asked=is_last), case)
 
 
 def _is_last(position: Position, case: Case) -> bool:
@@ -98,7 +105,7 @@ def _pause_later(position: Position, _case: Case) -> Position | str:
 def _resume(position: Position, case: Case) -> Position | str:
     if case.policy.paused:
         return "spec.rollout.paused is true"
-    return next_step(position, case)
+    return next_step(_overruled(position), case)
 
 
 def _retry(position: Position, case: Case) -> Position | str:
@@ -124,7 +131,7 @@ _EFFECTS: Final[Mapping[CommandVerb, Mapping[RolloutPhase, _Effect]]] = {
     },
     CommandVerb.PROMOTE: {
         **dict.fromkeys((RolloutPhase.PREPARING, *_WAITING), _promote),
-        RolloutPhase.PROMOTING: _promote_at_once,
+        RolloutPhase.PROMOTING: _vouch,
         RolloutPhase.BAKING: _end_bake,
     },
     CommandVerb.PROMOTE_STEP: dict.fromkeys(_WAITING, _promote_step),

@@ -8,6 +8,7 @@ from llm_operator.api.rollout import OnFailure
 from llm_operator.api.status import RolloutPhase
 from llm_operator.rollout.position import Case, Position, needs_evidence
 from llm_operator.rollout.retreat import roll_back
+from llm_operator.rollout.sizes import WHOLE
 
 _SECOND: Final = timedelta(seconds=1)
 
@@ -41,15 +42,18 @@ def entered_step(position: Position, case: Case, index: int) -> Position:
 
 
 def promoting(position: Position, case: Case) -> Position:
-    """Begin to take over all traffic."""
+    """Begin to take over all traffic; whatever stops it on the way is behind the last step."""
     return position.but(
         phase=RolloutPhase.PROMOTING,
+        step=len(case.steps(position)) - 1,
+        step_weight_percent=WHOLE,
         step_started_at=case.now,
         deadline_at=case.now + case.policy.progress_deadline,
         ready_peak=case.canary(position).ready,
         return_to=None,
         paused_by=None,
         pause_until=None,
+        holding_deadline_at=None,
         lost_since=None,
         cause=None,
         message="",

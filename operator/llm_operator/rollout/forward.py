@@ -11,6 +11,7 @@ from llm_operator.rollout.position import (
     failure,
     holding_cause,
     is_overdue,
+    is_settled,
 )
 from llm_operator.rollout.retreat import roll_back
 from llm_operator.rollout.scaling import advance_sizes, stands
@@ -37,6 +38,20 @@ def judged(position: Position, case: Case) -> Position | None:
     if cause is not None:
         return held(position, case, cause.reason, cause.message)
     return None
+
+
+def with_window(position: Position, case: Case) -> Position:
+    """Open a window where none is left: what carries traffic is judged while it waits, too.
+
+    Not where a person vouches for the revision.
+    """
+    rollout = position.rollout
+    carries = rollout.weight_percent > 0 and case.canary(position).ready > 0
+    if rollout.window_started_at is not None or rollout.promote_asked:
+        return position
+    if not carries or not is_settled(position, case):
+        return position
+    return position.but(window_started_at=case.now)
 
 
 def scaled(position: Position, case: Case) -> Position:

@@ -61,11 +61,11 @@ _TRANSITIONS: Final[Mapping[RolloutPhase, Callable[[Position, Case], Position]]]
     RolloutPhase.ROLLING_BACK: retreat.move_back,
 }
 
+_AT_A_STEP: Final = frozenset({RolloutPhase.STEP, RolloutPhase.PAUSED, RolloutPhase.HOLDING})
+
 _JUDGED: Final = frozenset(
     {
-        RolloutPhase.STEP,
-        RolloutPhase.PAUSED,
-        RolloutPhase.HOLDING,
+        *_AT_A_STEP,
         RolloutPhase.PROMOTING,
         RolloutPhase.BAKING,
     }
@@ -113,7 +113,13 @@ def _observed(position: Position, case: Case) -> Position:
     held = position.rollout.held_total
     if held is None:
         return position
-    return position.but(held_total=max(held, case.intent.total))
+    return _remapped(position.but(held_total=max(held, case.intent.total)), case)
+
+
+def _remapped(position: Position, case: Case) -> Position:
+    if position.rollout.phase not in _AT_A_STEP:
+        return position
+    return stepping.remapped(position, case)
 
 
 def _traffic_observed(position: Position, case: Case) -> Position:
@@ -134,9 +140,7 @@ def _transition(position: Position, case: Case) -> Position:
     redirected = _redirected(position, case)
     if redirected is not None:
         return redirected
-    if phase in (RolloutPhase.STEP, RolloutPhase.PAUSED, RolloutPhase.HOLDING):
-        position = stepping.remapped(position, case)
-    return _TRANSITIONS[position.rollout.phase](position, case)
+    return _TRANSITIONS[phase](_remapped(position, case), case)
 
 
 def _redirected(position: Position, case: Case) -> Position | None:

@@ -139,9 +139,9 @@ def is_overdue(position: Position, case: Case) -> bool:
 
 def is_judged(position: Position) -> bool:
     """Whether verdicts count: a Rolling rollout and one without a way back have no judge."""
-    if position.rollout.phase is RolloutPhase.BAKING:
-        return position.rollout.previous is not None
-    return position.stable is not None and position.frozen.strategy is not Strategy.ROLLING
+    is_baking = position.rollout.phase is RolloutPhase.BAKING
+    way_back = position.rollout.previous if is_baking else position.stable
+    return way_back is not None and position.frozen.strategy is not Strategy.ROLLING
 
 
 def needs_evidence(position: Position) -> bool:

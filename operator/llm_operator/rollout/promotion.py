@@ -2,7 +2,7 @@
 
 from llm_operator.api.reasons import Reason
 from llm_operator.api.status import RolloutPhase
-from llm_operator.rollout.forward import judged, late, scaled, timed, watch_canary
+from llm_operator.rollout.forward import judged, late, scaled, timed, watch_canary, with_window
 from llm_operator.rollout.position import (
     LOSS_PATIENCE,
     Case,
@@ -16,7 +16,7 @@ from llm_operator.rollout.scaling import is_reached
 
 def from_promoting(position: Position, case: Case) -> Position:
     """Move to all of the traffic; then the pointer moves, and nothing else."""
-    position = watch_canary(timed(position, case), case)
+    position = with_window(watch_canary(timed(position, case), case), case)
     elsewhere = judged(position, case)
     if elsewhere is not None:
         return elsewhere

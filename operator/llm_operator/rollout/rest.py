@@ -1,17 +1,12 @@
 """At rest, ``Stable`` or ``RolledBack``: whether a rollout begins, and of which kind. Pure."""
 
-from typing import Final
-
 from llm_operator.api.reasons import Reason
 from llm_operator.api.rollout import Strategy
 from llm_operator.api.status import RolloutPhase
 from llm_operator.rollout.position import Case, Position
-from llm_operator.rollout.retreat import RESET
+from llm_operator.rollout.retreat import COMMANDS_KEPT, RESET
 from llm_operator.rollout.sizes import extra_pods, has_no_room, serving_floor
 from llm_operator.rollout.state import Frozen, Note
-
-COMMANDS_KEPT: Final = 16
-"""Nonces remembered once a rollout has ended (rollout.md, "Events")."""
 
 
 def from_rest(position: Position, case: Case) -> Position:
@@ -132,6 +127,7 @@ def settled(position: Position, target: str) -> Position:
         cause=None,
         message="",
         commands=commands,
+        rejected=tuple(hash_ for hash_ in position.rollout.rejected if hash_ != target),
     )
 
 

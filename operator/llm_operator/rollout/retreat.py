@@ -18,6 +18,9 @@ from llm_operator.rollout.sizes import clears_first, serving_floor
 REJECTED_LIMIT: Final = 5
 """Rejected hashes kept in status, newest last."""
 
+COMMANDS_KEPT: Final = 16
+"""Nonces remembered once a rollout has ended (rollout.md, "Events")."""
+
 APPLY_PATIENCE: Final = timedelta(seconds=60)
 """How long a rollback waits for its share to be applied (rollout.md, "States")."""
 
@@ -63,8 +66,8 @@ def move_back(position: Position, case: Case) -> Position:
     if stable.ready >= 1 and position.rollout.weight_percent > 0:
         return asked(position, 0)
     is_empty = case.canary(position).claimed == 0
-    if stable.ready >= case.total(position) and (_is_free(position, case) or is_empty):
-        return _ended(position)
+    if stable.ready >= case.total(position):
+        return _ended(position) if is_empty or _is_free(position, case) else position
     if is_overdue(position, case) and not _only_canary_serves(position, case):
         message = f"{position.rollout.message}. Not all pods of stable are ready again"
         return _ended(position.but(message=message), Reason.STABLE_NOT_READY)
@@ -85,6 +88,7 @@ def _ended(position: Position, reason: Reason | None = None) -> Position:
         cause=(reason or rollout.cause) if failed else None,
         message=rollout.message if failed else "",
         weight_percent=0,
+        commands=rollout.commands[-COMMANDS_KEPT:],
         **RESET,
     )
     word = Reason.ROLLED_BACK if failed else (rollout.cause or Reason.ROLLED_BACK)

@@ -88,10 +88,11 @@ def current_step(position: Position, case: Case) -> Step:
 def remapped(position: Position, case: Case) -> Position:
     """Follow steps that were edited: the first one of at least the current share, else the last."""
     steps, rollout = case.steps(position), position.rollout
-    if rollout.step is None:
-        return position
     weight, last = rollout.step_weight_percent, len(steps) - 1
-    if rollout.step <= last and steps[rollout.step].weight_percent == weight:
+    if rollout.step is None:  # before the first step, unless its weight is below the first one's
+        if rollout.phase is not RolloutPhase.STEP:
+            return position
+    elif rollout.step <= last and steps[rollout.step].weight_percent == weight:
         return position
     index = next((i for i, step in enumerate(steps) if step.weight_percent >= weight), len(steps))
     if index <= last and steps[index].weight_percent == weight:

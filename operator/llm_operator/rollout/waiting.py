@@ -9,6 +9,7 @@ from typing import Final
 from llm_operator.api.reasons import Reason
 from llm_operator.api.status import RolloutPhase
 from llm_operator.rollout.entering import held, next_step, on_failure, promoting
+from llm_operator.rollout.forward import with_window
 from llm_operator.rollout.position import Case, Position, asked, failure, holding_cause, verdict
 
 _SECOND: Final = timedelta(seconds=1)
@@ -16,7 +17,7 @@ _SECOND: Final = timedelta(seconds=1)
 
 def from_paused(position: Position, case: Case) -> Position:
     """Go on when the time is over or the spec no longer pauses; fail and hold as a step does."""
-    position = _without_lost_share(position, case)
+    position = with_window(_without_lost_share(position, case), case)
     rollout = position.rollout
     failed = failure(position, case)
     if failed is not None:
@@ -49,7 +50,7 @@ def resumed_where_it_was(position: Position, case: Case) -> Position:
         return next_step(position, case)
     window_open = position.rollout.window_started_at is not None
     elapsed = position.rollout.elapsed_seconds
-    clock = case.now - elapsed * _SECOND if window_open and elapsed is not None else None
+    clock = case.now - (elapsed or 0) * _SECOND if window_open else None
     return position.but(
         phase=RolloutPhase.STEP,
         cause=None,
@@ -71,12 +72,20 @@ def from_holding(position: Position, case: Case) -> Position:
     is_passed = rollout.promote_asked and rollout.return_to is not RolloutPhase.PROMOTING
     if is_passed and case.canary(position).ready >= 1:
         return promoting(position, case)
-    if rollout.cause is Reason.METRICS_MISSING and verdict(position, case) is None:
-        return _overdue_hold(position, case)  # no evidence is no news
+    if _has_no_news(position, case):
+        return _overdue_hold(position, case)
     cause = holding_cause(position, case)
     if cause is None:
         return _returned(position, case)
     return _overdue_hold(position.but(cause=cause.reason, message=cause.message), case)
+
+
+def _has_no_news(position: Position, case: Case) -> bool:
+    """Whether metrics are missing and nothing was heard since; a lost window is not waited for."""
+    rollout = position.rollout
+    if rollout.cause is not Reason.METRICS_MISSING or rollout.window_started_at is None:
+        return False
+    return verdict(position, case) is None
 
 
 def _overdue_hold(position: Position, case: Case) -> Position:
