@@ -172,7 +172,7 @@ def _weighed(
     compared = compare(difference, case, limits)
     if compared.breach is not None:
         return _failed(compared.breach.reason, words.slower(compared.breach))
-    if not difference.canary.counters.demanded and not difference.stable.counters.demanded:
+    if _is_silent(difference, evidence, case):
         return _without_traffic(window, difference, evidence, case, limits)
     canary = difference.canary.counters
     if canary.judged < limits.min_requests or not compared.measured:
@@ -184,6 +184,20 @@ def _weighed(
         return None
     message = words.kept(canary, limits.max_error_percent, compared.pairs)
     return _Finding(VerdictOutcome.PASS, Reason.LIMITS_KEPT, message, measured=True)
+
+
+def _is_silent(difference: Difference, evidence: Evidence, case: Case) -> bool:
+    """Whether nobody asked in this window, and no request from before it is stuck.
+
+    A canary that hangs may hold every client that there is: their silence says nothing for it.
+    """
+    demanded = difference.canary.counters.demanded + difference.stable.counters.demanded
+    is_stuck = any(
+        sample.stalled_since is not None
+        for revision in case.revisions
+        for sample in evidence.live(revision)
+    )
+    return demanded == 0 and not is_stuck
 
 
 def _without_traffic(

@@ -189,6 +189,24 @@ def test_a_request_that_hangs_is_traffic(side: str) -> None:
     assert said(story.last) == (INCONCLUSIVE, Reason.TOO_FEW_REQUESTS)
 
 
+@pytest.mark.parametrize("side", ["canary", "stable"])
+def test_a_request_that_hung_before_the_window_is_traffic(side: str) -> None:
+    """A canary that hangs with all clients in it before it is judged does not pass by silence."""
+    story = Story()
+    busy = {"canary": canary(), "stable": stable()}
+    busy[side] = replace(busy[side], waiting=1)
+    verdicts = [said(story.round(second, *busy.values())) for second in range(0, 60, 10)]
+    assert set(verdicts) == {(INCONCLUSIVE, Reason.TOO_FEW_REQUESTS)}
+
+
+def test_a_long_stream_from_before_the_window_is_silence() -> None:
+    """A stream that gets further says nothing, and keeps nobody from going on."""
+    story = Story()
+    for second in range(0, 70, 10):
+        story.round(second, replace(canary(), waiting=1, steps=second), stable())
+    assert said(story.last) == (PASS, Reason.NO_TRAFFIC)
+
+
 def test_only_wrong_requests_are_no_traffic() -> None:
     """A scanner that is refused does not keep a rollout from going on."""
     story = Story()
