@@ -2,11 +2,10 @@
 
 import pytest
 
-from llm_operator.rollout.machine import advance
 from tests.models.rollouts.coverage import missing_changes
 from tests.models.rollouts.events import Event
-from tests.models.rollouts.explorer import Explorer, Report
-from tests.models.rollouts.plan import Walk, sample
+from tests.models.rollouts.explorer import Report
+from tests.models.rollouts.plan import Walk, sample, take
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +17,7 @@ def seen() -> Report:
 @pytest.mark.parametrize("walk", sample(), ids=str)
 def test_rules_hold_wherever_a_rollout_can_get_to(walk: Walk, seen: Report) -> None:
     """No action breaks a rule, nothing gets stuck or comes back, and every end is a good one."""
-    report = Explorer(walk.setting, advance, walk.pace).explore(walk.events, walk.start)
+    report = take(walk)
     seen.add(report)
     assert not report.violations, "\n".join(map(str, report.violations[:3]))
     assert report.states > 1000

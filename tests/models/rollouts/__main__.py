@@ -11,26 +11,20 @@ import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Final
 
-from llm_operator.rollout.machine import advance
 from tests.models.rollouts.coverage import missing, tables
-from tests.models.rollouts.explorer import Explorer, Report
+from tests.models.rollouts.explorer import Report
 from tests.models.rollouts.mutants import MUTANTS
-from tests.models.rollouts.plan import Walk, whole
+from tests.models.rollouts.plan import Walk, take, whole
 
 SHOWN: Final = 40
 """Violations that are printed whole."""
 
 
-def walk(task: Walk) -> Report:
-    """Walk one setting with the real machine."""
-    return Explorer(task.setting, advance, task.pace).explore(task.events, task.start)
-
-
 def walk_all(tasks: list[Walk], processes: int) -> Report:
     """Walk all settings, saying each one as it ends."""
     total, began = Report(), time.monotonic()
-    with ProcessPoolExecutor(processes, max_tasks_per_child=4) as pool:
-        running = {pool.submit(walk, task): task for task in tasks}
+    with ProcessPoolExecutor(processes) as pool:
+        running = {pool.submit(take, task): task for task in tasks}
         for number, future in enumerate(as_completed(running), 1):
             report, task = future.result(), running[future]
             total.add(report)

@@ -7,6 +7,8 @@ from typing import Final, NamedTuple
 
 from llm_operator.api.rollout import OnFailure, Strategy
 from llm_operator.api.traffic import Provider
+from llm_operator.rollout.machine import advance
+from tests.models.rollouts.explorer import Explorer, Report
 from tests.models.rollouts.moves import Pace
 from tests.models.rollouts.settings import (
     FOUR_STEPS,
@@ -102,3 +104,8 @@ def sample() -> list[Walk]:
         Walk(Setting(2, 1, 100, canary, FOUR_STEPS, gateway), Pace.ANY, 1, Start.FIRST),
         Walk(Setting(2, 1, 100, canary, FOUR_STEPS, gateway), Pace.ANY, 1, Start.LOST),
     ]
+
+
+def take(walk: Walk) -> Report:
+    """Walk with the real machine."""
+    return Explorer(walk.setting, advance, walk.pace).explore(walk.events, walk.start)
