@@ -100,9 +100,10 @@ def until_total(namespace: Namespace, replicas: int, *, within_seconds: float) -
 def assert_nobody_fights(namespace: Namespace) -> None:
     """Once the autoscaler holds the total itself, nobody writes replicas anywhere for a while."""
     namespace.until(
-        "the autoscaler has caught up and no floor is left",
+        "the autoscaler has caught up, no floor is left and the old revision is gone",
         lambda: (
-            namespace.resource(NAME)["spec"]["replicas"] == MANY
+            len(namespace.children(kinds.DEPLOYMENT, NAME)) == 1
+            and namespace.resource(NAME)["spec"]["replicas"] == MANY
             and "replicasFloor" not in namespace.status(NAME)
         ),
         within_seconds=60,
