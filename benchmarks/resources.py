@@ -48,9 +48,7 @@ class Resources:
         """Count, by kind, the objects that a resource controls."""
         counts: Counter[str] = Counter()
         for kind in kinds.APPLIED_KINDS:
-            if kind in kinds.OPTIONAL_KINDS:  # this cluster serves none of them
-                continue
-            if kind is not kinds.SERVICE_MONITOR:
+            if kind not in kinds.OPTIONAL_KINDS:  # this cluster serves none of them
                 counts[kind.kind] = sum(self._is_child(item) for item in self._items(kind))
         return +counts
 
