@@ -164,6 +164,7 @@ class Sight:
     phase: str
     target: str
     weight_percent: int
+    """Of the step; on the way to it others are asked of the traffic."""
     stable: str
 
 
@@ -180,7 +181,7 @@ class Diary:
     """The most pods that existed at once, ending ones among them, by resource."""
 
     def weights(self, name: str, target: str) -> list[int]:
-        """Return the weights that the rollout of a revision went through."""
+        """Return the weights of the steps that the rollout of a revision went through."""
         weights: list[int] = []
         for sight in self.sights[name]:
             if sight.target == target and sight.weight_percent not in weights[-1:]:
@@ -218,7 +219,7 @@ def _sight(status: dict[str, Any]) -> Sight:
     return Sight(
         phase=rollout.get("phase", RolloutPhase.STABLE),
         target=rollout.get("target", ""),
-        weight_percent=rollout.get("weightPercent", 0),
+        weight_percent=rollout.get("stepWeightPercent", 0),
         stable=status.get("stableRevision", ""),
     )
 

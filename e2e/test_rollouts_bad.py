@@ -67,7 +67,7 @@ FAULTS = (
     ),
     Fault(
         "crashes",
-        ("--simulated-crash-after-requests=4",),
+        ("--simulated-crash-after-seconds=15",),
         Reason.CANARY_RESTARTING,
         analysis={"minRequests": 1000},
         unanswered_at_most=20,
@@ -140,7 +140,8 @@ def test_a_failure_can_wait_for_somebody(module_namespace: Namespace) -> None:
     resource.edit_args("--simulated-error-percent=50")
     paused = resource.until(RolloutPhase.PAUSED, within_seconds=90)
 
-    assert paused["reason"] == Reason.ERRORS_TOO_HIGH
+    assert paused["reason"] == Reason.PAUSED_BY_FAILURE
+    assert paused["verdictReason"] == Reason.ERRORS_TOO_HIGH
     assert paused["weightPercent"] == 50
     resource.tell("abort")
     resource.until(RolloutPhase.ROLLED_BACK)
