@@ -43,6 +43,9 @@ from llm_operator.telemetry import Telemetry
 _LOG: Final = structlog.get_logger("llm_operator.reconcile")
 
 
+CONFLICT_SECONDS: Final = 5.0
+"""After a deletion met a conflict, the resource is looked at again within this time."""
+
 Attempt = tuple[str, Mapping[str, Any]]
 """The resourceVersion that was applied to, and what was applied."""
 
@@ -161,8 +164,8 @@ class Worker:
         except NamespaceTerminating:
             return  # everything in it goes, the resource too
         except (Conflict, Invalid, Forbidden) as error:
-            if apply.uid is not None and isinstance(error, Conflict):
-                raise
+            if isinstance(error, Conflict) and (apply.uid is not None or not error.conflicts):
+                raise  # a lost race; of an object of someone else the fields would be named
             self._remember(key, resource, apply, error)
             return
         if apply.uid is None and not applied.created and _was_foreign(applied.object, resource):
@@ -207,7 +210,8 @@ class Worker:
         try:
             await self.client.delete(delete.kind, key.namespace, delete.name, delete.uid)
         except Conflict:
-            return  # already another object: the watch brings the news
+            # Most likely another object already, of which the watch brings the news.
+            self.queue.add_after(key, CONFLICT_SECONDS)
 
     async def _post_event(self, resource: Mapping[str, Any], draft: EventDraft) -> None:
         """Post an event; losing one is no reason to fail a pass."""

@@ -10,7 +10,8 @@ import pytest
 from llm_operator import kinds
 from llm_operator.api.status import Status
 from llm_operator.cluster.client import Applied
-from llm_operator.cluster.errors import ClusterUnavailable, Invalid
+from llm_operator.cluster.errors import ClusterUnavailable, Conflict, Invalid
+from llm_operator.desired.revision import STARTED_ANNOTATION, VERDICT_ANNOTATION
 from llm_operator.queue import Lane
 from tests.builders import an_llm_deployment
 from tests.models.operator import KEY, OperatorModel
@@ -477,3 +478,47 @@ async def test_a_status_stays_small() -> None:
     assert operator.condition("Ready") == ("False", "ImagePullFailed")
     assert len(json.dumps(operator.status())) < 8 * 1024
     assert Status.from_json(operator.status()).to_json() == operator.status()
+
+
+async def test_a_race_for_a_new_object_is_no_conflict_with_anyone() -> None:
+    """A 409 that names no field is tried again; until then nothing is decided without the object.
+
+    Otherwise a rollout could begin, and even end, before its revision is kept.
+    """
+    operator = await a_ready_resource()
+    refused: list[Conflict] = []
+
+    def lose_once(verb: str, kind: kinds.ResourceKind) -> None:
+        if (verb, kind) == ("apply", kinds.CONTROLLER_REVISION) and not refused:
+            refused.append(Conflict("the object has been modified"))
+            raise refused[0]
+
+    operator.api.before_request = lose_once
+    operator.write(model=TINY)
+    await operator.run_queue()
+    phase_without_record, records = operator.phase(), operator.names(kinds.CONTROLLER_REVISION)
+    await operator.settle()
+
+    assert refused
+    assert (phase_without_record, len(records)) == ("Stable", 1)
+    newest = max(operator.cluster.all(kinds.CONTROLLER_REVISION), key=lambda obj: obj["revision"])
+    assert newest["metadata"]["annotations"].keys() >= {STARTED_ANNOTATION, VERDICT_ANNOTATION}
+    assert "ForeignObject" not in operator.posted()
+
+
+async def test_a_deletion_that_meets_a_conflict_is_looked_at_again_soon() -> None:
+    """No watch brings news where the object is still the same one."""
+    operator = await a_ready_resource()
+    refused: list[Conflict] = []
+
+    def lose_once(verb: str, kind: kinds.ResourceKind) -> None:
+        if verb == "delete" and not refused:
+            refused.append(Conflict("the object has been modified"))
+            raise refused[0]
+
+    operator.api.before_request = lose_once
+    operator.write(model=TINY)
+    await operator.until(lambda: bool(refused))
+    await operator.settle(5)
+
+    assert operator.sizes() == {TINY["source"]: 1}
