@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
+from llm_operator.api.reasons import Reason
 from llm_operator.api.status import RolloutPhase
 from llm_operator.conditions import format_time
 from llm_operator.desired.revision import Record, Revision, RevisionVerdict
@@ -62,4 +63,7 @@ def _verdict(
         return None
     if after.target != hash_ and after.phase not in _AT_REST:
         return RevisionVerdict.SUPERSEDED
-    return RevisionVerdict.REVERTED if after.phase in _AT_REST else None
+    if after.phase not in _AT_REST:
+        return None
+    overtaken = any(note.reason is Reason.SUPERSEDED for note in decision.notes)
+    return RevisionVerdict.SUPERSEDED if overtaken else RevisionVerdict.REVERTED

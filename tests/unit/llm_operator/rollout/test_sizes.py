@@ -32,9 +32,7 @@ WEIGHTS = st.integers(1, 100)
 
 def frozen(extra: int = 1, strategy: Strategy = Strategy.CANARY, percent: int = 100) -> Frozen:
     """Return what a rollout began with."""
-    return replace(
-        FROZEN, strategy=strategy, max_extra_replicas=extra, min_serving_percent=percent
-    )
+    return replace(FROZEN, strategy=strategy, max_extra_replicas=extra, min_serving_percent=percent)
 
 
 @pytest.mark.parametrize(
