@@ -9,10 +9,10 @@ from llm_operator.api.reasons import Reason
 from llm_operator.api.rollout import OnFailure, Strategy
 from llm_operator.api.status import RolloutPhase
 from llm_operator.rollout.state import VerdictOutcome
+from tests.builders import NOW
 from tests.rollout_builders import (
     FROZEN,
     NEW,
-    NOW,
     OLD,
     TOTAL,
     Pods,

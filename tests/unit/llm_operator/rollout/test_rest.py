@@ -10,12 +10,12 @@ from llm_operator.api.rollout import Strategy
 from llm_operator.api.status import RolloutPhase
 from llm_operator.rollout.state import Rollout
 from tests import rollout_builders as builders
+from tests.builders import NOW
 from tests.rollout_builders import (
     DEADLINE,
     FROZEN,
     NEW,
     NEXT,
-    NOW,
     OLD,
     TOTAL,
     Pods,

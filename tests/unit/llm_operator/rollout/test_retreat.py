@@ -9,10 +9,10 @@ from llm_operator.api.rollout import Strategy
 from llm_operator.api.status import RolloutPhase
 from llm_operator.rollout.retreat import with_rejected
 from llm_operator.rollout.state import AppliedTraffic
+from tests.builders import NOW
 from tests.rollout_builders import (
     FROZEN,
     NEW,
-    NOW,
     OLD,
     TOTAL,
     Pods,

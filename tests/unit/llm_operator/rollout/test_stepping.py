@@ -10,11 +10,11 @@ from llm_operator.api.reasons import Reason
 from llm_operator.api.rollout import OnFailure, Strategy
 from llm_operator.api.status import RolloutPhase
 from llm_operator.rollout.state import Pause, Step, VerdictOutcome
+from tests.builders import NOW
 from tests.rollout_builders import (
     DEADLINE,
     FROZEN,
     NEW,
-    NOW,
     OLD,
     POLICY,
     TOTAL,

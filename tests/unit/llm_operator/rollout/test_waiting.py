@@ -9,8 +9,8 @@ from llm_operator.api.reasons import Reason
 from llm_operator.api.rollout import OnFailure
 from llm_operator.api.status import RolloutPhase
 from llm_operator.rollout.state import AppliedTraffic, VerdictOutcome
+from tests.builders import NOW
 from tests.rollout_builders import (
-    NOW,
     OLD,
     Pods,
     Scene,

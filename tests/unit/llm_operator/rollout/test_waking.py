@@ -1,6 +1,6 @@
 """When the next pass is due: nothing changes by time alone before the moment that is named."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 
@@ -20,7 +20,8 @@ from llm_operator.rollout.state import (
     World,
 )
 from tests import rollout_builders as builders
-from tests.rollout_builders import FROZEN, NEW, NEXT, NOW, OLD, POLICY, Pods, Scene, a_world
+from tests.builders import NOW
+from tests.rollout_builders import FROZEN, NEW, NEXT, OLD, POLICY, Pods, Scene, a_world
 
 SCENES: tuple[Callable[[], Scene], ...] = (
     builders.at_rest,
@@ -37,15 +38,18 @@ SCENES: tuple[Callable[[], Scene], ...] = (
     builders.rolling_back,
     builders.rolled_back,
 )
-MOMENTS = st.none() | st.integers(-2000, 2000).map(lambda s: NOW + timedelta(seconds=s))
-PAST = st.none() | st.integers(0, 2000).map(lambda s: NOW - timedelta(seconds=s))
+MOMENTS = st.none() | st.sampled_from([-10, 20, 900]).map(lambda s: NOW + timedelta(seconds=s))
+PAST = st.none() | st.sampled_from([0, 3, 20, 45, 1700, 1900]).map(
+    lambda s: NOW - timedelta(seconds=s)
+)
 PODS = st.builds(Pods, st.integers(0, 4), st.integers(0, 2), st.integers(0, 2))
 VERDICTS = st.none() | st.tuples(
     st.sampled_from(VerdictOutcome),
     st.sampled_from([Reason.LIMITS_KEPT, Reason.METRICS_MISSING, Reason.ERRORS_TOO_HIGH]),
 )
 CHANGES = st.fixed_dictionaries(
-    {
+    {},
+    optional={
         "weight_percent": st.sampled_from([0, 20, 25, 50, 75, 100]),
         "deadline_at": MOMENTS,
         "applied_at": PAST,
@@ -58,7 +62,7 @@ CHANGES = st.fixed_dictionaries(
         "stable_lost_since": PAST,
         "stable_was_ready": st.booleans(),
         "ready_peak": st.integers(0, 4),
-    }
+    },
 )
 POLICIES = st.builds(
     lambda paused, on_failure, steps, short: replace(
@@ -125,7 +129,7 @@ class Still:
         return decision
 
 
-def _but(scene: Scene, changes: dict[str, object], frozen: Frozen, world: World) -> Scene:
+def _but(scene: Scene, changes: Mapping[str, object], frozen: Frozen, world: World) -> Scene:
     is_running = scene.rollout.frozen is not None
     keeps = {"stable_lost_since", "stable_was_ready"}
     mine = {name: value for name, value in changes.items() if is_running or name in keeps}
@@ -140,11 +144,18 @@ def _but(scene: Scene, changes: dict[str, object], frozen: Frozen, world: World)
 def stills(draw: st.DrawFn) -> Still:
     """Draw a rollout in any phase and condition, and look at it until it stays."""
     scene = draw(st.sampled_from(SCENES))()
-    world = a_world(old=draw(PODS), new=draw(PODS), next=draw(PODS))
-    scene = _but(scene, draw(CHANGES), draw(FROZENS), world)
-    target = draw(st.sampled_from([scene.intent.target, scene.intent.target, OLD, NEW, NEXT]))
+    worlds = st.builds(
+        lambda old, new, third: a_world(old=old, new=new, next=third), PODS, PODS, PODS
+    )
+    lost = st.builds(lambda old: a_world(old=old, new=Pods(starting=2)), PODS)
+    world = draw(st.just(scene.world) | st.just(scene.world) | lost | worlds)
+    frozen = draw(st.just(scene.rollout.frozen or FROZEN) | FROZENS)
+    scene = _but(scene, draw(CHANGES), frozen, world)
+    asked = scene.intent.target
+    target = draw(st.sampled_from([asked, asked, asked, OLD, NEW, NEXT]))
     total = draw(st.sampled_from([4, 4, 4, 2, 6]))
-    intent = replace(scene.intent, policy=draw(POLICIES), target=target, total=total)
+    policy = draw(st.just(POLICY) | POLICIES)
+    intent = replace(scene.intent, policy=policy, target=target, total=total)
     scene = replace(scene, intent=intent)
     return Still(scene, draw(VERDICTS), applies=draw(st.booleans()))
 
@@ -158,7 +169,7 @@ def _settle(still: Still) -> Decision:
     raise AssertionError("it changes for ever although nothing happens")
 
 
-@settings(max_examples=400)
+@settings(max_examples=300)
 @given(stills(), st.floats(0.01, 0.99))
 def test_nothing_is_due_before_the_moment_that_is_named(still: Still, part: float) -> None:
     """A pass in between decides what the last one decided; without a moment, any later pass."""
@@ -176,7 +187,7 @@ def test_nothing_is_due_before_the_moment_that_is_named(still: Still, part: floa
         assert again.wake_at == wake
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(stills())
 def test_a_moment_that_is_named_lies_ahead_and_their_number_ends(still: Still) -> None:
     """Where nothing happens, an operator looks a few dozen times at most, and then no more."""
