@@ -5,7 +5,6 @@ follow Kubernetes; validation, defaults and controllers are not modelled. ``appl
 tests live objects that look as if the operator had applied them.
 """
 
-import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -40,7 +39,7 @@ class ApiServerModel:
     def create(self, kind: kinds.ResourceKind, obj: Mapping[str, Any], manager: str) -> Object:
         """Create an object as ``kubectl create`` does."""
         bare = {"metadata": {k: obj["metadata"][k] for k in ("name", "namespace")}}
-        created = {"apiVersion": kind.api_version, "kind": kind.kind, **copy.deepcopy(dict(obj))}
+        created = {"apiVersion": kind.api_version, "kind": kind.kind, **merge.copied(dict(obj))}
         return self._store(kind, None, merge.update(bare, created, manager))
 
     def edit(
@@ -53,7 +52,7 @@ class ApiServerModel:
     ) -> Object:
         """Change the object at (namespace, name) in place, as an update by ``manager``."""
         live = self._find(kind, *address)
-        changed = copy.deepcopy(live)
+        changed = merge.copied(live)
         change(changed)
         return self._store(kind, live, merge.update(live, changed, manager, subresource))
 
@@ -72,7 +71,7 @@ class ApiServerModel:
         """Apply a manifest as the operator does and return the live object."""
         live = self.objects.get((kind, *_address(manifest)))
         merged = merge.apply(live, manifest, kinds.FIELD_MANAGER, force=True)
-        return copy.deepcopy(self._store(kind, live, merged))
+        return merge.copied(self._store(kind, live, merged))
 
     def find(self, kind: kinds.ResourceKind, namespace: str, name: str) -> Object | None:
         """Return an object as it is now."""
@@ -86,7 +85,7 @@ class ApiServerModel:
         self._request("list", kind)
         wanted = dict(part.split("=") for part in selector.split(",")) if selector else {}
         items = [
-            copy.deepcopy(obj)
+            merge.copied(obj)
             for (other, where, _), obj in self.objects.items()
             if other == kind
             and namespace in (None, where)
@@ -101,7 +100,7 @@ class ApiServerModel:
         uid = wanted.fields.removeprefix("regarding.uid=")
         labels = dict(part.split("=") for part in wanted.labels.split(",") if part)
         return tuple(
-            copy.deepcopy(obj)
+            merge.copied(obj)
             for (other, where, _), obj in self.objects.items()
             if other == kind
             and where == (namespace or "")
@@ -111,7 +110,7 @@ class ApiServerModel:
 
     async def get(self, kind: kinds.ResourceKind, namespace: str | None, name: str) -> Object:
         self._request("get", kind)
-        return copy.deepcopy(self._find(kind, namespace or "", name))
+        return merge.copied(self._find(kind, namespace or "", name))
 
     async def apply(
         self, kind: kinds.ResourceKind, obj: Mapping[str, Any], *, force: bool
@@ -131,15 +130,15 @@ class ApiServerModel:
             managers = sorted({conflict.manager for conflict in conflicts})
             raise Conflict(f"conflict with {managers}", 409, conflicts) from held
         stored = self._store(kind, live, merged)
-        return Applied(copy.deepcopy(stored), created=live is None)
+        return Applied(merge.copied(stored), created=live is None)
 
     async def patch_status(self, kind: kinds.ResourceKind, obj: Mapping[str, Any]) -> Object:
         self._write("patch", kind)
         live = self._find(kind, *_address(obj))
         if live["metadata"]["resourceVersion"] != obj["metadata"]["resourceVersion"]:
             raise Conflict("the object has been modified")
-        changed = copy.deepcopy(live) | {"status": copy.deepcopy(obj["status"])}
-        return copy.deepcopy(self._store(kind, live, changed))
+        changed = merge.copied(live) | {"status": merge.copied(obj["status"])}
+        return merge.copied(self._store(kind, live, changed))
 
     async def delete(
         self,
@@ -169,14 +168,14 @@ class ApiServerModel:
         self._request("create", kinds.LEASE)
         if (kinds.LEASE, namespace, lease["metadata"]["name"]) in self.objects:
             raise Conflict("the lease already exists")
-        return copy.deepcopy(self._store(kinds.LEASE, None, copy.deepcopy(dict(lease))))
+        return merge.copied(self._store(kinds.LEASE, None, merge.copied(dict(lease))))
 
     async def replace_lease(self, namespace: str, lease: Mapping[str, Any]) -> Object:
         self._request("update", kinds.LEASE)
         live = self._find(kinds.LEASE, namespace, lease["metadata"]["name"])
         if live["metadata"]["resourceVersion"] != lease["metadata"]["resourceVersion"]:
             raise Conflict("the lease has been modified")
-        return copy.deepcopy(self._store(kinds.LEASE, live, copy.deepcopy(dict(lease))))
+        return merge.copied(self._store(kinds.LEASE, live, merge.copied(dict(lease))))
 
     async def serves(self, kind: kinds.ResourceKind) -> bool:
         self._request("discover", kind)
@@ -221,7 +220,7 @@ class ApiServerModel:
 
     def _tell(self, change: str, kind: kinds.ResourceKind, obj: Object) -> None:
         for listener in self.listeners:
-            listener(change, kind, copy.deepcopy(obj))
+            listener(change, kind, merge.copied(obj))
 
 
 def _address(obj: Mapping[str, Any]) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from aiohttp import web
 from kubernetes.aio.client.configuration import Configuration
 
 from llm_operator import kinds
-from llm_operator.cluster.errors import ApiError
+from llm_operator.cluster.errors import ApiError, Conflict
 from llm_operator.cluster.transport import Transport
 from tests.models.apiserver import ApiServerModel
 
@@ -112,10 +112,16 @@ class HttpApiServer:
         self.watches_begun += 1
         try:
             while (event := await events.get()) is not None:
-                await response.write(json.dumps(event).encode() + b"\n")
+                await self._send(request, response, event)
         finally:
             self._watches.remove(entry)
         return response
+
+    async def _send(
+        self, request: web.Request, response: web.StreamResponse, event: dict[str, Any]
+    ) -> None:
+        """Write one event of a watch."""
+        await response.write(json.dumps(event).encode() + b"\n")
 
     async def _answer_one(self, request: web.Request) -> web.Response:
         """Answer about one object, or discovery where the path names none."""
@@ -128,7 +134,7 @@ class HttpApiServer:
         try:
             status, answer = await self._perform(request, kind, address, body)
         except ApiError as error:
-            return web.json_response({"message": error.message}, status=error.status or 500)
+            return web.json_response(_failure(error), status=error.status or 500)
         return web.json_response(answer, status=status)
 
     async def _perform(
@@ -172,6 +178,20 @@ class HttpApiServer:
         if not resources:
             return web.json_response({"message": "404 page not found"}, status=404)
         return web.json_response({"resources": resources})
+
+
+def _failure(error: ApiError) -> dict[str, Any]:
+    """Return the ``Status`` of a refusal, with the fields and managers of a conflict."""
+    held = error.conflicts if isinstance(error, Conflict) else ()
+    causes = [
+        {
+            "reason": "FieldManagerConflict",
+            "field": conflict.path,
+            "message": f'conflict with "{conflict.manager}"',
+        }
+        for conflict in held
+    ]
+    return {"kind": "Status", "message": error.message, "details": {"causes": causes}}
 
 
 def _group(name: str, version: str) -> dict[str, Any]:

@@ -4,14 +4,14 @@ Its tables say how the maps and lists of the kinds that the operator renders mer
 has no such tables; the test on a real API server checks that the two agree.
 """
 
-import copy
 import json
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar, cast
 
 Object = dict[str, Any]
 Path = tuple[str, ...]
+T = TypeVar("T")
 
 LIST_KEYS: Mapping[str, tuple[str, ...]] = {
     "containers": ("name",),
@@ -52,6 +52,17 @@ UNTRACKED_METADATA = frozenset(
         "managedFields",
     }
 )
+
+
+def copied(value: T) -> T:
+    """Return a copy of plain JSON; several times as fast as ``copy.deepcopy``."""
+    return cast("T", _copied(value))
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _copied(item) for name, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value
 
 
 class FieldsHeld(Exception):
@@ -131,7 +142,7 @@ def to_paths(tree: Mapping[str, Any], path: Path = ()) -> set[Path]:
 
 def apply(live: Object | None, desired: Mapping[str, Any], manager: str, *, force: bool) -> Object:
     """Return the object after ``manager`` applied ``desired``; FieldsHeld when it must not."""
-    merged: Object = copy.deepcopy(live) if live else _bare(desired)
+    merged: Object = copied(live) if live else _bare(desired)
     entries = merged["metadata"].setdefault("managedFields", [])
     wanted = field_set(desired)
     before = field_set(merged)
@@ -164,8 +175,8 @@ def update(live: Object, changed: Object, manager: str, subresource: str = "") -
     before, after = field_set(live), field_set(changed)
     touched = {path for path in after if path not in before or after[path] != before[path]}
     gone = before.keys() - after.keys()
-    merged = copy.deepcopy(changed)
-    entries = copy.deepcopy(live["metadata"].get("managedFields", []))
+    merged = copied(changed)
+    entries = copied(live["metadata"].get("managedFields", []))
     name = {"manager": manager, "operation": "Update"}
     name |= {"subresource": subresource} if subresource else {}
     mine: set[Path] = set()
@@ -203,11 +214,11 @@ def _assign(obj: Object, path: Path, value: Any) -> None:
         node = _child(node, element, empty)
     last = path[-1]
     if last.startswith("f:"):
-        node[last[2:]] = copy.deepcopy(value)
+        node[last[2:]] = copied(value)
     elif _find(node, last) is None:
-        node.append(copy.deepcopy(value) if value is not None else json.loads(last[2:]))
+        node.append(copied(value) if value is not None else json.loads(last[2:]))
     elif value is not None and not last.startswith("v:"):
-        node[node.index(_find(node, last))] = copy.deepcopy(value)
+        node[node.index(_find(node, last))] = copied(value)
 
 
 def _child(node: Any, element: str, empty: Any) -> Any:
