@@ -95,10 +95,10 @@ def test_a_gateway_that_does_not_exist_is_named(gated: Namespace) -> None:
     canary = resource.until_target_is_not(before)
 
     def is_named() -> bool:
-        progressing = resource.condition("Progressing")
+        rollout = gated.status("lost").get("rollout", {})
         return (
-            progressing.reason == Reason.TRAFFIC_NOT_APPLIED
-            and f"{addon.NAMESPACE}/nowhere" in progressing.message
+            rollout.get("reason") == Reason.TRAFFIC_NOT_APPLIED
+            and f"{addon.NAMESPACE}/nowhere" in resource.condition("Progressing").message
         )
 
     gated.until("Progressing names the Gateway", is_named, within_seconds=90)
@@ -122,4 +122,8 @@ def test_a_listener_that_refuses_the_route_is_named(gated: Namespace) -> None:
         return f"{addon.NAMESPACE}/{addon.GATEWAY}" in message and "refuses" in message
 
     gated.until("Ready names the Gateway that refuses", is_named, within_seconds=60)
-    assert gated.condition("refused", "Ready").status == "True"
+    gated.until(
+        "it serves all the same",
+        lambda: gated.condition("refused", "Ready").status == "True",
+        within_seconds=60,
+    )
