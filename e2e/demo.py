@@ -1,7 +1,7 @@
-"""``python -m e2e.demo``: from nothing to a streamed answer through a real cluster.
+"""``python -m e2e.demo``: from nothing to a streamed answer, a canary, and a change that fails.
 
-Every stage is repeatable: what is already there is kept, so a second run takes less than a
-minute and a run after Ctrl-C goes on where the first one stopped. The cluster stays up.
+Every stage is repeatable: what is already there is kept, so a second run takes less than three
+minutes and a run after Ctrl-C goes on where the first one stopped. The cluster stays up.
 """
 
 import json
@@ -18,10 +18,11 @@ from rich.console import Console
 from rich.table import Table
 
 import e2e.cluster
+from e2e import demo_changes
 from e2e.access import api_client
 from e2e.installation import ROOT, install_operator
 from e2e.manifests import client_pod
-from e2e.story import Cluster, Namespace
+from e2e.story import Cluster, Namespace, condition_of
 from llm_operator import kinds
 
 CLUSTER = "llm-operator"
@@ -29,7 +30,9 @@ EXAMPLE = ROOT / "examples" / "demo.yaml"
 CLIENT = "llm-demo-client"
 PROMPT = "What is Kubernetes? Answer in one sentence."
 READY_SECONDS = 600.0
-KUBECTL = ".venv/bin/python -m e2e.cluster exec -- kubectl"
+IN_CLUSTER = ".venv/bin/python -m e2e.cluster exec --"
+KUBECTL = f"{IN_CLUSTER} kubectl"
+PLUGIN = f"{IN_CLUSTER} .venv/bin/kubectl-llm"
 
 
 class DemoFailed(RuntimeError):
@@ -87,16 +90,23 @@ def wait_until_ready(console: Console, namespace: Namespace, name: str) -> None:
     started, last = time.monotonic(), ""
     with console.status("waiting"):
         while not namespace.settled(name):
-            elapsed, news = time.monotonic() - started, _news(namespace.resource(name))
+            resource = namespace.resource(name)
+            elapsed, news = time.monotonic() - started, _news(resource)
             if news != last:
                 console.print(f"  {elapsed:5.1f} s  {news}", highlight=False, markup=False)
             last = news
-            stalled = namespace.condition(name, "Stalled")
-            if stalled.status == "True" or elapsed > READY_SECONDS:
+            if _is_stuck(resource) or elapsed > READY_SECONDS:
                 look = f"{KUBECTL} describe llmdeployment {name}"
                 raise DemoFailed(f"{name} does not get ready: {news}\nLook at: {look}")
             time.sleep(0.5)
     console.print(f"  {_news(namespace.resource(name))}", highlight=False, markup=False)
+
+
+def _is_stuck(resource: dict[str, Any]) -> bool:
+    """Whether it is Stalled for its spec as it is now, not for one before."""
+    status = resource.get("status", {})
+    seen = status.get("observedGeneration") == resource["metadata"]["generation"]
+    return seen and condition_of(status, "Stalled").status == "True"
 
 
 def start_client(namespace: Namespace) -> None:
@@ -156,6 +166,10 @@ def demonstrate(console: Console, stages: Stages) -> None:
             start_client(namespace)
         with stages.run("answer", f"POST http://{name}/v1/chat/completions, streamed"):
             stream_answer(namespace, name, manifest["spec"]["model"].get("servedName", name))
+        with stages.run("canary", "an edit of the spec, while clients ask"):
+            demo_changes.promote(console, namespace, name)
+        with stages.run("broken change", "an edit that asks for a model which does not exist"):
+            demo_changes.break_it(console, namespace, name)
 
 
 def epilogue(console: Console, stages: Stages) -> None:
@@ -164,11 +178,12 @@ def epilogue(console: Console, stages: Stages) -> None:
     console.print(stages.table())
     console.print(
         f"""
-The cluster stays up. What to type next:
-  {KUBECTL} get llmdeployments
+The cluster stays up; the spec still asks for the broken change. What to type next:
+  {PLUGIN} explain {name}        says what is wrong, and what to do
+  {PLUGIN} undo {name}           shows the way back, asks, and writes it into the spec
+  {PLUGIN} history {name}        what became of each revision
   {KUBECTL} scale llmdeployment {name} --replicas=2
-  {KUBECTL} explain llmdeployment.spec
-  make demo            asks again, in under a minute
+  make demo            does all of it again, in under three minutes
   make cluster-down    removes all of it""",
         highlight=False,
         markup=False,
@@ -177,7 +192,7 @@ The cluster stays up. What to type next:
 
 
 def main() -> int:
-    """Run the demo; 0 when the answer came, 1 when it could not, 130 after Ctrl-C."""
+    """Run the demo; 0 when all of it came about, 1 when not, 130 after Ctrl-C."""
     console = Console()
     stages = Stages(console)
     try:
@@ -188,6 +203,9 @@ def main() -> int:
         return 130
     except (DemoFailed, RuntimeError, AssertionError) as error:
         console.print(f"\n'{stages.current}' failed: {error}", style="red", markup=False)
+        if isinstance(error, demo_changes.ChangeFailed):
+            look = f"Look at: {PLUGIN} explain {example()['metadata']['name']}"
+            console.print(look, markup=False, soft_wrap=True)
         console.print("`make demo` tries again from there; `make cluster-down` removes all of it.")
         return 1
     epilogue(console, stages)
