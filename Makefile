@@ -8,7 +8,7 @@ export LLM_OPERATOR_CACHE := $(CACHE)
 export UV_CACHE_DIR := $(CACHE)/uv-cache
 
 .DEFAULT_GOAL := help
-.PHONY: states help env lock demo test check unit integration e2e cluster-up cluster-down images crds bench-operator diagnose gateway-shares bench-judge steady
+.PHONY: states help e2e-long env lock demo test check unit integration e2e cluster-up cluster-down images crds bench-operator diagnose gateway-shares bench-judge steady sweep
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -40,7 +40,7 @@ demo: env ## from nothing to a streamed answer, a canary and a rollback on a rea
 test: env check ## everything that this machine can run, one pytest summary
 	@$(PY) -m e2e.cluster up --name llm-operator-test
 	@$(PY) -m e2e.cluster images --name llm-operator-test
-	@$(PY) -m pytest tests e2e -n 2
+	@$(PY) -m pytest tests e2e -n 2 -m "not long"
 
 check: env ## lint, types, layers, generated files
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
@@ -58,7 +58,10 @@ integration: env ## tests with tiny models, real HTTP and real processes
 	@$(PY) -m pytest tests/integration
 
 e2e: env ## tests on the local cluster
-	@$(PY) -m pytest e2e
+	@$(PY) -m pytest e2e -m "not long"
+
+e2e-long: env ## the tests on the local cluster that take minutes each
+	@$(PY) -m pytest e2e -m long
 
 cluster-up: env ## a cluster with registry, metrics-server and storage
 	@$(PY) -m e2e.cluster up
@@ -71,6 +74,9 @@ images: env ## build both images and push them to the cluster's registry
 
 crds: env ## regenerate CRD, chart copy, values schema and docs/api.md
 	@$(PY) -m llm_operator.api.generate
+
+sweep: env ## every fault at every write of a rollout, over HTTP against a model of the API server
+	@$(PY) -m tests.models.sweep
 
 bench-operator: env ## requests and latency per resource against a plain kopf operator (N=500)
 	@$(PY) -m benchmarks.operator --n $(or $(N),500)

@@ -30,6 +30,7 @@ def gated(cluster: Cluster, module_namespace: Namespace) -> Namespace:
     return module_namespace
 
 
+@pytest.mark.long
 def test_shares_are_the_weights_and_no_stream_is_cut(gated: Namespace) -> None:
     """Through every step to the end of the bake: exact shares, pins, and streams of a minute."""
     stops = (step(weight, pause={}) for weight in WEIGHTS)
@@ -65,6 +66,7 @@ def test_shares_are_the_weights_and_no_stream_is_cut(gated: Namespace) -> None:
     assert gated.get(kinds.SERVICE, "shared-canary") is None, "the canary's Service is left"
 
 
+@pytest.mark.long
 def test_an_abort_gives_everything_back_to_stable(gated: Namespace) -> None:
     """The route moves first: no request of anybody is lost, and stable keeps its pods."""
     resource = behind(gated, "aborted", step(50, pause={}), step(100))
