@@ -11,7 +11,7 @@ from e2e.rollouts import Rolled, wait_for_all
 from e2e.story import Namespace
 from llm_operator import kinds
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 SIDE_BY_SIDE = 6
 Record = Callable[[str, object], None]

@@ -16,12 +16,13 @@ from e2e.story import Cluster, Namespace
 from llm_operator import kinds
 from llm_operator.api.status import RolloutPhase
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 LASTING = 75
 """Seconds that a state with a length of its own lasts: longer than it takes to reach the others."""
 NEW = "--simulated-prefill-tokens-per-second=40000"
 SLOW = "--simulated-load-seconds=20"
+SLOWER = "--simulated-load-seconds=45"
 TAKE_OVER_SECONDS = 30
 
 
@@ -50,7 +51,7 @@ class Case:
 ONE_STEP = quick(step(50, LASTING))
 CASES = (
     Case(RolloutPhase.STABLE, ONE_STEP, comes_back=True),
-    Case(RolloutPhase.PREPARING, quick(step(100)), flags=(NEW, SLOW)),
+    Case(RolloutPhase.PREPARING, quick(step(100)), flags=(NEW, SLOWER)),
     Case(RolloutPhase.STEP, ONE_STEP),
     Case(RolloutPhase.PAUSED, quick(step(50, 1, pause={"seconds": LASTING}))),
     Case(RolloutPhase.HOLDING, ONE_STEP),

@@ -15,7 +15,7 @@ from e2e.traffic.harness import Load, Traffic, start
 from llm_operator.api.reasons import Reason
 from llm_operator.api.status import RolloutPhase
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 LOAD = Load(1, 1, 1, long_tokens=500, fresh_connections=True)
 REJECTED_SECONDS = 150
