@@ -12,7 +12,7 @@ from llm_operator.rollout.state import Pause, Step
 from tests.models.rollouts.events import Event
 from tests.models.rollouts.moves import Pace
 from tests.models.rollouts.run import Run
-from tests.models.rollouts.situation import Setting
+from tests.models.rollouts.situation import AGES, Setting, Shelf
 
 _PAUSES = st.one_of(st.none(), st.builds(Pause, st.one_of(st.none(), st.just(20))))
 _WEIGHTS = st.lists(st.integers(1, 100), min_size=1, max_size=6, unique=True).map(sorted)
@@ -42,8 +42,11 @@ _EVENTS = st.lists(
 """(moves before it, event, which of its kinds)."""
 
 
+_CHOICES = st.lists(st.integers(0, 9), max_size=400)
+
+
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(setting=_SETTINGS, events=_EVENTS, choices=st.lists(st.integers(0, 9), max_size=400))
+@given(setting=_SETTINGS, events=_EVENTS, choices=_CHOICES)
 def test_rules_hold_and_runs_end_well_whatever_happens(
     setting: Setting, events: list[tuple[int, Event, int]], choices: list[int]
 ) -> None:
@@ -56,6 +59,28 @@ def test_rules_hold_and_runs_end_well_whatever_happens(
     _go_on(run, 30, turns)
     run.check_end()
     assert not run.broken, run.broken
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(setting=_SETTINGS, events=_EVENTS, choices=_CHOICES)
+def test_what_the_model_forgets_makes_no_difference(
+    setting: Setting, events: list[tuple[int, Event, int]], choices: list[int]
+) -> None:
+    """Runs that remember the exact age of everything go the same way as those of the walks."""
+    exact = Shelf(dict.fromkeys(AGES, 10**6))
+    runs = (Run(setting, advance).edit(), Run(setting, advance, exact).edit())
+    turns = tuple(iter(choices) for _ in runs)
+    for moves, event, kind in events:
+        for run, choice in zip(runs, turns, strict=True):
+            _go_on(run, moves, choice)
+            run.happen(event, kind)
+        assert _seen(runs[0]) == _seen(runs[1])
+    assert _seen(runs[0].settle()) == _seen(runs[1].settle())
+
+
+def _seen(run: Run) -> tuple[object, ...]:
+    situation = run.situation
+    return run.phase, run.elapsed, situation.stable, situation.cluster, situation.rejected
 
 
 def _go_on(run: Run, moves: int, turns: Iterator[int]) -> None:

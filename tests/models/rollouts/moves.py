@@ -13,9 +13,10 @@ from tests.models.rollouts.cluster import NAMES, NOBODY, Cluster
 from tests.models.rollouts.events import Event
 from tests.models.rollouts.operator import AT_REST, Action, Kind, Operator, Pass
 from tests.models.rollouts.situation import (
-    HORIZON_SECONDS,
+    AWAY_SECONDS,
     INTERVAL_SECONDS,
     NOW,
+    Order,
     Situation,
 )
 
@@ -94,7 +95,16 @@ def cut(situation: Situation, done: Pass, length: int) -> Situation:
     after = situation._replace(total=held_total(situation))
     for action in done.actions[:length]:
         after = carry_out(after, action)
-    return after._replace(once="")
+    return _forgotten(after._replace(once=""))
+
+
+def _forgotten(situation: Situation) -> Situation:
+    """Leave out of a command what no longer matters once it has been answered."""
+    order = situation.spec.order
+    if order is None or is_new_order(situation):
+        return situation
+    answered = Order(CommandVerb.PAUSE, NOBODY, order.number)
+    return situation._replace(spec=situation.spec._replace(order=answered))
 
 
 def held_total(situation: Situation) -> int:
@@ -236,7 +246,7 @@ def _delays(operator: Operator, situation: Situation) -> Iterator[Situation]:
 
 def _outages(operator: Operator, situation: Situation) -> Iterator[Situation]:
     """The cluster goes on for a long time without the operator."""
-    yield later(operator, rest(situation), HORIZON_SECONDS)
+    yield later(operator, rest(situation), AWAY_SECONDS)
 
 
 _CUTS: Final[dict[Event, Callable[[Operator, Situation], Iterator[Situation]]]] = {

@@ -86,7 +86,7 @@ class Operator:
         self.shelf = shelf
         self.decided = 0
         self._machine = machine
-        self._passes: dict[Situation, Pass] = {}
+        self._passes: dict[_Question, Pass] = {}
 
     def with_setting(self, setting: Setting) -> "Operator":
         """Return the operator of an edited spec; what is persisted stays."""
@@ -94,10 +94,10 @@ class Operator:
 
     def run_pass(self, situation: Situation) -> Pass:
         """Decide, and return what is to be written."""
-        known = self._passes.get(situation)
+        question = _question(situation)
+        known = self._passes.get(question)
         if known is None:
-            known = self._run(situation)
-            self._passes[situation] = known
+            known = self._passes[question] = self._run(situation)
         return known
 
     def decide(self, situation: Situation) -> Decision:
@@ -147,6 +147,27 @@ class Operator:
             return Route(canary)
         exact = self.setting.provider is Provider.GATEWAY_API
         return Route(stable, canary, rollout.weight_percent if exact else BY_RATIO)
+
+
+_Question = tuple[object, ...]
+
+
+def _question(situation: Situation) -> _Question:
+    """Return all of a situation that a pass can see."""
+    kept, stable, cluster, spec, faults, once = situation[:6]
+    order = spec.order
+    is_answered = order is None or f"nonce-{order.number}" in kept.rollout.commands
+    return (
+        kept,
+        stable,
+        cluster.revisions,
+        cluster.route,
+        cluster.is_applied,
+        spec[:3],
+        None if is_answered else order,
+        faults,
+        once,
+    )
 
 
 def name_of(revision: int) -> str | None:

@@ -23,8 +23,8 @@ MOVES_LIMIT: Final = 2000
 class Run:
     """A resource whose first revision serves, and what becomes of it."""
 
-    def __init__(self, setting: Setting, machine: Machine) -> None:
-        self._operator = Operator(setting, machine, Shelf())
+    def __init__(self, setting: Setting, machine: Machine, shelf: Shelf | None = None) -> None:
+        self._operator = Operator(setting, machine, shelf or Shelf())
         self._is_bad = False
         self.elapsed = 0
         """Seconds since the beginning."""

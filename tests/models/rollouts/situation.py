@@ -4,9 +4,10 @@ All times are kept relative to ``NOW``, and what is only displayed is left out, 
 differ in nothing that matters meet again.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from llm_operator.api.command import CommandVerb
 from llm_operator.api.rollout import OnFailure, Strategy
@@ -23,8 +24,8 @@ PAUSE_SECONDS: Final = 20
 BAKE_SECONDS: Final = 40
 DEADLINE_SECONDS: Final = 100
 INCONCLUSIVE_SECONDS: Final = 80
-HORIZON_SECONDS: Final = 240
-"""Ages beyond this are all the same: longer than any duration that is compared."""
+AWAY_SECONDS: Final = 240
+"""How long an operator is away: longer than every duration above."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,21 @@ class Situation(NamedTuple):
     """The held total: the highest total asked for since the rollout began."""
 
 
+AGES: Final = {
+    "deadline_at": 0,
+    "holding_deadline_at": 0,
+    "pause_until": 0,
+    "applied_at": 30,
+    "window_started_at": 30,
+    "lost_since": 60,
+    "step_started_at": 80,
+    "unapplied_since": 90,
+    "clock_started_at": 100,
+    "stable_lost_since": 120,
+}
+"""Seconds beyond which the age of a moment makes no difference: all that is ever added to it is
+less, and what is over is over."""
+
 _COUNTS_FROM_ITS_START: Final = (RolloutPhase.BAKING, RolloutPhase.ROLLING_BACK)
 """Phases whose durations count from when they began; for the others that is only displayed."""
 
@@ -129,7 +145,8 @@ _COUNTS_FROM_ITS_START: Final = (RolloutPhase.BAKING, RolloutPhase.ROLLING_BACK)
 class Shelf:
     """Rollouts as they are kept: relative to ``NOW`` and each only once."""
 
-    def __init__(self) -> None:
+    def __init__(self, ages: Mapping[str, int] = AGES) -> None:
+        self._oldest = {name: NOW - timedelta(seconds=age) for name, age in ages.items()}
         self._kept: dict[Rollout, Persisted] = {}
         self._known: dict[Rollout, Persisted] = {}
         self._later: dict[tuple[Persisted, int], Persisted] = {}
@@ -142,37 +159,27 @@ class Shelf:
         return known
 
     def _keep(self, rollout: Rollout) -> Persisted:
-        plain = replace(rollout, message="", started_at=NOW if rollout.started_at else None)
+        changes: dict[str, Any] = {"message": "", "started_at": NOW if rollout.started_at else None}
+        for name, oldest in self._oldest.items():
+            moment = getattr(rollout, name)
+            if moment is not None and moment < oldest:
+                changes[name] = oldest
         if rollout.step_started_at is not None and rollout.phase not in _COUNTS_FROM_ITS_START:
-            plain = replace(plain, step_started_at=NOW)
-        clamped = _shifted(plain, 0)
-        return self._kept.setdefault(clamped, Persisted(clamped))
+            changes["step_started_at"] = NOW
+        plain = replace(rollout, **changes)
+        return self._kept.setdefault(plain, Persisted(plain))
 
     def later(self, kept: Persisted, seconds: int) -> Persisted:
         """Return the same rollout when ``seconds`` have passed."""
         key = (kept, seconds)
         if key not in self._later:
-            self._later[key] = self.keep(_shifted(kept.rollout, seconds))
+            self._later[key] = self.keep(self._aged(kept.rollout, timedelta(seconds=seconds)))
         return self._later[key]
+
+    def _aged(self, rollout: Rollout, time: timedelta) -> Rollout:
+        moments = {name: getattr(rollout, name) for name in self._oldest}
+        aged = {name: moment - time for name, moment in moments.items() if moment is not None}
+        return replace(rollout, **aged)
 
     def __len__(self) -> int:
         return len(self._kept)
-
-
-_TIMES: Final = tuple(
-    name for name in Rollout.__slots__ if name.endswith(("_at", "_since", "_until"))
-)
-_OLDEST: Final = NOW - timedelta(seconds=HORIZON_SECONDS)
-
-
-def _shifted(rollout: Rollout, seconds: int) -> Rollout:
-    moments = {name: getattr(rollout, name) for name in _TIMES}
-    ago = timedelta(seconds=seconds)
-    return replace(
-        rollout,
-        **{
-            name: max(moment - ago, _OLDEST)
-            for name, moment in moments.items()
-            if moment is not None
-        },
-    )
