@@ -14,6 +14,7 @@ from e2e.installation import OPERATOR_USER
 from e2e.manifests import Manifest
 from e2e.rollouts import Rolled, quick, served, step, wait_for_all
 from e2e.story import Namespace
+from llm_operator import kinds
 from llm_operator.api.status import RolloutPhase
 
 NEW = "--simulated-prefill-tokens-per-second=40000"
@@ -52,9 +53,8 @@ def at_rest(namespace: Namespace) -> int:
     resources = [Rolled(namespace, each["metadata"]["name"]) for each in ready]
     wait_for_all(resources)
     _change({each.name: each for each in resources})
-    names = [*(each.name for each in resources), "loading"]
-    _until_nobody_writes(namespace, names)
-    return len(names)
+    _until_nobody_writes(namespace)
+    return len(ready) + 1
 
 
 def _autoscaled(manifest: Manifest) -> Manifest:
@@ -74,13 +74,22 @@ def _change(resources: dict[str, Rolled]) -> None:
     for name in ("promoted", "blue-green"):
         resources[name].until_promoted(resources[name].until_target_is_not(before[name]))
     resources["paused"].until(RolloutPhase.PAUSED, within_seconds=90)
-    resources["rolled-back"].until(RolloutPhase.ROLLED_BACK, within_seconds=90)
+    resources["rolled-back"].until(RolloutPhase.ROLLED_BACK, within_seconds=150)
     resources["scaled"].namespace.until_settled("scaled")
 
 
-def _until_nobody_writes(namespace: Namespace, names: list[str]) -> None:
-    for name in names:
-        namespace.until_quiet(name, for_seconds=QUIET_SECONDS)
+def _until_nobody_writes(namespace: Namespace) -> None:
+    """Wait until no LLMDeployment here, its status included, has been written for a while."""
+    seen: dict[tuple[str, ...], float] = {}
+
+    def quiet() -> bool:
+        metadata = [each["metadata"] for each in namespace.objects(kinds.LLM_DEPLOYMENT)]
+        versions = tuple(str(each["resourceVersion"]) for each in metadata)
+        if versions not in seen:
+            seen.clear()
+        return time.monotonic() - seen.setdefault(versions, time.monotonic()) > QUIET_SECONDS
+
+    namespace.until("every resource is left alone", quiet, within_seconds=120)
 
 
 def writes_during(

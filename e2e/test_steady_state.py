@@ -27,7 +27,8 @@ def test_the_count_sees_what_the_operator_writes(namespace: Namespace) -> None:
     namespace.apply(served("fresh", quick()))
     namespace.until_settled("fresh")
 
-    seen = steady.written_since(namespace, mark)
+    def shows_up() -> bool:
+        seen = steady.written_since(namespace, mark)
+        return bool(seen.writes and seen.events)
 
-    assert seen.writes
-    assert seen.events
+    namespace.until("writes and events are counted", shows_up, within_seconds=20)
