@@ -30,6 +30,8 @@ class Run:
         """Seconds since the beginning."""
         self.broken: list[str] = []
         """Rules that did not hold, each with its problem."""
+        self.told: list[str] = []
+        """What happened, for people."""
         nothing = self._operator.shelf.keep(Rollout())
         limit = max(setting.total, 3)
         self.situation = Situation(
@@ -63,6 +65,7 @@ class Run:
         if not found:
             return self
         before, self.situation = self.situation, found[choice % len(found)]
+        self.told.append(f"!! {event}")
         self._is_bad |= event in BAD
         if not self._operator.run_pass(before).actions:
             self._tell("Events", table.wrong_answer(self._operator, event, before, self.situation))
@@ -76,6 +79,8 @@ class Run:
         """Make a move and check it."""
         if move.done is not None:
             self._check(move.done)
+        actions = "; ".join(map(str, move.done.actions)) if move.done else ""
+        self.told.append(actions or move.label)
         self.situation = move.after
         self.elapsed += move.seconds
         return self
@@ -140,3 +145,4 @@ class Run:
     def _tell(self, rule: str, problem: str) -> None:
         if problem:
             self.broken.append(f"{rule}: {problem}")
+            self.told.append(f">> {rule}: {problem}")
