@@ -157,6 +157,7 @@ def test_kubectl_finds_the_plugin_and_it_shows_the_resource(
     assert "Available" in page
 
 
+@pytest.mark.long
 def test_a_plan_foretells_the_pods_of_real_changes(
     carry_out: Callable[[Manifest], Foretold],
 ) -> None:
