@@ -24,7 +24,7 @@ def quiet() -> Iterator[None]:
 
 def faultless(scenario: Scenario) -> Outcome:
     """Run a scenario without a fault."""
-    return begin(scenario, Report())
+    return run(scenario, None, None)
 
 
 @pytest.mark.parametrize("scenario", list(Scenario))
@@ -77,7 +77,7 @@ def test_another_end_is_reported() -> None:
 
     assert report.converged == 0
     assert [problem.partition("no fault: ")[2] for problem in report.problems] == [
-        ".LLMDeployment/chat.status.phase: 'Degraded' → 'Ready'"
+        ".LLMDeployment/chat.status.phase: 'Degraded' → 'Stalled'"
     ]
 
 
