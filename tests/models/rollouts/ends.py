@@ -27,16 +27,18 @@ BAD: Final = frozenset(
 """Events after which a rollout may be rolled back; after all others it ends promoted."""
 
 
-def wrong_end(setting: Setting, situation: Situation, *, is_bad: bool) -> str:
+def wrong_end(
+    setting: Setting, situation: Situation, refusal: Reason | None, *, is_bad: bool
+) -> str:
     """Return why a run may not end here; empty if it may."""
     phase = situation.kept.rollout.phase
     match phase:
         case RolloutPhase.STABLE:
-            return _wrong_stable(setting, situation) or _wrong_pods(situation)
+            return _wrong_stable(setting, situation, refusal) or _wrong_pods(situation)
         case RolloutPhase.ROLLED_BACK:
             return _wrong_rolled_back(situation, is_bad=is_bad) or _wrong_pods(situation)
         case RolloutPhase.PAUSED:
-            return _wrong_paused(setting, situation)
+            return _wrong_paused(setting, situation, is_bad=is_bad)
         case RolloutPhase.ROLLING_BACK:
             return _wrong_wait(situation)
         case RolloutPhase.PREPARING if situation.stable == NOBODY:
@@ -46,12 +48,14 @@ def wrong_end(setting: Setting, situation: Situation, *, is_bad: bool) -> str:
             return f"stuck in {phase}"
 
 
-def _wrong_stable(setting: Setting, situation: Situation) -> str:
+def _wrong_stable(setting: Setting, situation: Situation, refusal: Reason | None) -> str:
     spec = situation.spec
-    if spec.target == situation.stable or spec.paused:
-        return ""
+    if spec.target == situation.stable:
+        return f"refused for {refusal}, but it serves" if refusal else ""
+    if spec.paused:
+        return "" if refusal is Reason.PAUSED_BY_SPEC else f"paused in spec, said: {refusal}"
     if spec.total and setting.refuses(spec.total):
-        return ""
+        return "" if refusal is Reason.NO_ROOM_FOR_ROLLOUT else f"no room, said: {refusal}"
     return f"Stable at {situation.stable}, but the spec has {spec.target}"
 
 
@@ -92,7 +96,7 @@ def is_stuck(situation: Situation, revision: int) -> bool:
     return bool(faults & situation.faults)
 
 
-def _wrong_paused(setting: Setting, situation: Situation) -> str:
+def _wrong_paused(setting: Setting, situation: Situation, *, is_bad: bool) -> str:
     rollout = situation.kept.rollout
     match rollout.cause:
         case Reason.PAUSED_BY_SPEC:
@@ -104,6 +108,8 @@ def _wrong_paused(setting: Setting, situation: Situation) -> str:
         case None:
             return "paused without a reason"
         case _:
+            if not is_bad:
+                return f"paused by {rollout.cause} although nothing went wrong"
             pauses = setting.on_failure is OnFailure.PAUSE
             return "" if pauses else f"paused by {rollout.cause} with onFailure Rollback"
 

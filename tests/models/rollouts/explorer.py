@@ -112,6 +112,7 @@ class Explorer:
             following = self._expand(node)
         if not following:
             self._check_end(node)
+            following = self._heal(number)
         for after in following:
             yield after, left, is_bad
         if left:
@@ -139,6 +140,14 @@ class Explorer:
         self._moves[node[0]] = following
         self.report.transitions += len(following)
         return following
+
+    def _heal(self, number: int) -> tuple[int, ...]:
+        """Where nothing more happens, let the world stop to misbehave; runs go on from there."""
+        situation = self._situations[number]
+        if not situation.faults:
+            return ()
+        self._moves[number] = (self._number(situation._replace(faults=frozenset())),)
+        return self._moves[number]
 
     def _happen(self, node: Node) -> tuple[tuple[Event, int], ...]:
         situation = self._situations[node[0]]
@@ -171,7 +180,8 @@ class Explorer:
         done = self._operator.run_pass(situation)
         if done.wake_seconds is not None:
             self._tell("no stuck state", f"wakes in {done.wake_seconds} s for nothing", node, "")
-        self._tell("every end", wrong_end(self.setting, situation, is_bad=node[2]), node, "")
+        problem = wrong_end(self.setting, situation, done.refusal, is_bad=node[2])
+        self._tell("every end", problem, node, "")
 
     def _check_restarts(self) -> None:
         """I9: what a process persisted is all that the next one needs (the status as JSON)."""
@@ -226,7 +236,10 @@ class Explorer:
         if before[1] != after[1]:
             found = happenings(self._operator, situation)
             return f"!! {next(e.value for e, s in found if s == wanted)}"
-        move = next(m for m in moves(self._operator, situation, self.pace) if m.after == wanted)
+        found_moves = moves(self._operator, situation, self.pace)
+        move = next((m for m in found_moves if m.after == wanted), None)
+        if move is None:
+            return "everything is repaired"
         if move.done is None:
             return move.label
         return "; ".join(map(str, move.done.actions)) or move.label

@@ -76,6 +76,7 @@ class Pass(NamedTuple):
     actions: tuple[Action, ...]
     wake_seconds: int | None
     notes: tuple[Reason, ...]
+    refusal: Reason | None
 
 
 class Operator:
@@ -125,7 +126,9 @@ class Operator:
         actions.extend(_resizes(situation.cluster, decision))
         wake = decision.wake_at
         seconds = None if wake is None else -(-(wake - NOW) // timedelta(seconds=1))
-        return Pass(tuple(actions), seconds, tuple(note.reason for note in decision.notes))
+        refusal = decision.refusal.reason if decision.refusal else None
+        notes = tuple(note.reason for note in decision.notes)
+        return Pass(tuple(actions), seconds, notes, refusal)
 
     def _intent(self, situation: Situation) -> Intent:
         spec = situation.spec

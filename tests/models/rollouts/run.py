@@ -128,7 +128,8 @@ class Run:
         """Go on to the end and check that it may be one."""
         self.settle()
         setting, is_bad = self._operator.setting, self._is_bad
-        self._tell("every end", wrong_end(setting, self.situation, is_bad=is_bad))
+        refusal = self._operator.run_pass(self.situation).refusal
+        self._tell("every end", wrong_end(setting, self.situation, refusal, is_bad=is_bad))
         return self
 
     def change_steps(self, steps: tuple[Step, ...]) -> "Run":
