@@ -98,8 +98,11 @@ class Act:
     def replaces_in_place(self) -> bool:
         """Whether the page exempts the rollout from serving: nothing can, or nothing did."""
         frozen = self.rollout.frozen
-        directly = frozen is not None and frozen.replaces_directly
-        return directly or self.setting.strategy is Strategy.RECREATE or self.limit <= 1
+        if frozen is None:
+            return self.setting.strategy is Strategy.RECREATE or self.limit <= 1
+        alone = frozen.strategy is Strategy.RECREATE and self.setting.extra == 0
+        recreates = self.setting.strategy is Strategy.RECREATE
+        return frozen.replaces_directly or recreates or alone or self.limit <= 1
 
     def pods_were(self, revision: int) -> Pods:
         """Return the pods of a revision before the action."""

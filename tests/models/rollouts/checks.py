@@ -78,7 +78,7 @@ def stable_shrinks_after_the_weight_has_moved(start: Start) -> None:
 def missing_metrics_hold(start: Start) -> None:
     """Mutant 6: without metrics a step does not pass."""
     run = _at_weight(start).happen(Event.METRICS_LOST).until(_P.HOLDING, _P.PROMOTING, _P.BAKING)
-    assert run.phase is _P.HOLDING
+    assert run.phase is _P.HOLDING, run.broken
     _kept(run.settle(), "I11", "I14")
 
 
@@ -185,6 +185,7 @@ def holding_has_one_deadline(start: Start) -> None:
         if run.phase is not _P.HOLDING:
             break
         run.happen(Event.METRICS_BACK).until(_P.STEP, *AT_REST)
+    _kept(run, "DEADLINE")
     assert run.phase not in (_P.HOLDING, _P.STEP)
     assert run.elapsed - since <= 2 * DEADLINE_SECONDS
 

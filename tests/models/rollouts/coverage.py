@@ -80,6 +80,12 @@ IMPOSSIBLE: Final = frozenset(
     {
         (Event.LOSE_CANARY, _P.STABLE),
         (Event.LOSE_CANARIES, _P.STABLE),
+        (Event.SPEC_GO_ON, _P.HOLDING),
+        (Event.SPEC_GO_ON, _P.ROLLING_BACK),
+        (Event.SPEC_GO_ON, _P.ROLLED_BACK),
+        (Event.JUDGED_GOOD, _P.HOLDING),
+        (Event.RESTART, _P.ROLLED_BACK),
     }
 )
-"""Events that cannot happen in a phase: at rest there is no canary."""
+"""Events that cannot be the second one in a phase: at rest there is no canary to lose, and the
+others need two events before them. Random lives have them."""

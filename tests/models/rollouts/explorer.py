@@ -85,12 +85,12 @@ class Explorer:
         self._from: dict[Node, Node | None] = {}
         self._restarted: set[Persisted] = set()
 
-    def explore(self, events: int, start: Start = Start.EDITED) -> Report:
-        """Walk with up to ``events`` events."""
+    def explore(self, events: int, start: Start = Start.EDITED, until: str = "") -> Report:
+        """Walk with up to ``events`` events; no further than a breach of the rule ``until``."""
         queue: list[Node] = []
         first = self._number(begin(self._operator, start))
         self._reach((first, events, start is Start.LOST), None, queue)
-        while queue:
+        while queue and not self.report.broken[until]:
             node = queue.pop()
             for following in self._following(node):
                 self._reach(following, node, queue)
@@ -213,7 +213,7 @@ class Explorer:
                     self._tell("no cycle", "comes back to itself", node, "")
                 else:
                     open_.add(following)
-                    stack.append((following, iter(self._moves[following])))
+                    stack.append((following, iter(self._moves.get(following, ()))))
 
     def _tell(self, rule: str, problem: str, node: Node, last: str) -> None:
         if not problem:

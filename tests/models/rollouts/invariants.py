@@ -11,6 +11,7 @@ from llm_operator.api.rollout import Strategy
 from llm_operator.api.status import RolloutPhase
 from tests.models.rollouts.act import ALL, Act, receiving, share
 from tests.models.rollouts.cluster import ABSENT, NOBODY, WAIT_LIMIT, Route
+from tests.models.rollouts.moves import is_new_order
 from tests.models.rollouts.operator import Kind, number_of
 
 Rule = Callable[[Act], str]
@@ -207,10 +208,9 @@ def i13(act: Act) -> str:
 
 
 def _newly_empty(act: Act, revision: int) -> bool:
-    sides = {act.stable, act.canary, act.seen.stable} - {NOBODY}
     if revision == NOBODY or act.pods_are(revision).ready:
         return False
-    if not any(act.pods_were(side).ready for side in sides):
+    if not any(pods.ready for pods in act.was.revisions):
         return False
     before: Route | None = act.before.cluster.route
     return share(act.after.cluster.route, revision) > share(before, revision)
@@ -259,8 +259,18 @@ def held(act: Act) -> str:
     return f"less than {wanted} stable pods at {weight} %" if fewer else ""
 
 
+def deadline(act: Act) -> str:
+    """Holding's deadline is set once in a step and never extended but by a command (States)."""
+    before, after = act.before.kept.rollout, act.rollout
+    was, now = before.holding_deadline_at, after.holding_deadline_at
+    same_step = (before.target, before.step) == (after.target, after.step)
+    if act.action.kind is not Kind.PERSIST or is_new_order(act.seen) or not same_step:
+        return ""
+    return "extended" if was is not None and now is not None and now > was else ""
+
+
 OF_ACTIONS: Final[Mapping[str, Rule]] = {
     rule.__name__.upper(): rule
-    for rule in (i1, i2, i3, i4, i5, i6, i7, i8, i10, i11, i12, i13, i14, pointer, held)
+    for rule in (i1, i2, i3, i4, i5, i6, i7, i8, i10, i11, i12, i13, i14, pointer, held, deadline)
 }
-"""All but I9, which the explorer asks of every persisted rollout; and two rules of the text."""
+"""All but I9, which the explorer asks of every persisted rollout; and three rules of the text."""

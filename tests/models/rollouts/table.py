@@ -10,7 +10,7 @@ from typing import Final
 from llm_operator.api.reasons import Reason
 from llm_operator.api.status import RolloutPhase
 from tests.models.rollouts.cluster import NOBODY
-from tests.models.rollouts.events import Event, crash_loop
+from tests.models.rollouts.events import BAD, Event, crash_loop
 from tests.models.rollouts.moves import finish
 from tests.models.rollouts.operator import Operator, name_of
 from tests.models.rollouts.situation import Situation
@@ -134,6 +134,8 @@ def _promote(answer: Answer) -> str:
 def _promoted(answer: Answer) -> str:
     if not answer.before.cluster.revisions[answer.before.spec.target].ready:
         return ""
+    if answer.now is _ROLLING_BACK and BAD in answer.before.faults:
+        return answer.must_not_be_stale()
     stopped = answer.holds_on_the_way or answer.now is _PAUSED
     went_on = answer.must_be_condemned() if stopped else answer.must(_PROMOTING, _BAKING, _STABLE)
     return answer.must_not_be_stale() or went_on
@@ -163,6 +165,8 @@ def _resume(answer: Answer) -> str:
         return "" if answer.was in (_PREPARING, _STEP, _HOLDING) else answer.must_be_stale()
     if answer.before.spec.paused:
         return answer.must(_PAUSED)
+    if answer.now is _PAUSED:
+        return answer.must_not_be_stale() or answer.must_be_condemned()
     return answer.must_not_be_stale() or answer.must(*_FORWARD, _HOLDING)
 
 
