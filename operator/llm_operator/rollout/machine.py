@@ -154,10 +154,21 @@ def _redirected(position: Position, case: Case) -> Position | None:
         return rest.settled(position, rollout.target or "")
     if target == stable:
         return roll_back(position, case, Reason.REVERTED, "The spec went back")
-    if stable is None or clears_first(position.frozen):
+    if stable is None or _starts_anew(position, case):
         superseded = position.noted(Reason.SUPERSEDED, f"The spec went on to revision {target}")
         return rest.begun(superseded, case)
     return roll_back(position, case, Reason.SUPERSEDED, f"The spec went on to revision {target}")
+
+
+def _starts_anew(position: Position, case: Case) -> bool:
+    """Whether nothing is gained by going back first: stable's pods are gone, and nothing serves.
+
+    Where the canary carries traffic it goes on until stable can, unless the next rollout clears
+    first as well.
+    """
+    if not clears_first(position.frozen):
+        return False
+    return position.rollout.weight_percent == 0 or clears_first(rest.freeze(position, case))
 
 
 def _sizes(position: Position, case: Case) -> Mapping[str, int]:

@@ -29,14 +29,24 @@ def from_preparing(position: Position, case: Case) -> Position:
     """Wait for the first pods; the share stays where it is."""
     rollout, canary = position.rollout, case.canary(position)
     position = extended(position, case, canary.ready)
+    if _is_clearing(position, case):
+        return _late(_timed(position, case), case)
     if rollout.promote_asked and canary.ready >= 1:
         return promoting(position, case)
-    if canary.ready >= goal(position, case).canary and not _is_clearing(position, case):
+    if canary.ready >= goal(position, case).canary:
         return _prepared(position, case)
     return _late(_timed(position, case), case)
 
 
 def _is_clearing(position: Position, case: Case) -> bool:
+    """Whether pods must go before the canary may get a share.
+
+    Stable's, where the rollout clears first; and ready ones of a third revision, which an open
+    selector would send requests to.
+    """
+    part = (position.stable, position.rollout.target)
+    if any(ready for hash_, ready in case.world.ready.items() if hash_ not in part):
+        return True
     return clears_first(position.frozen) and case.stable(position).claimed > 0
 
 

@@ -15,6 +15,7 @@ from tests.rollout_builders import (
     DEADLINE,
     FROZEN,
     NEW,
+    NEXT,
     OLD,
     POLICY,
     TOTAL,
@@ -324,3 +325,21 @@ def test_an_interrupted_process_goes_on_by_what_it_kept() -> None:
     scene = stepping().hearing(PASS)
     half = replace(scene, now=scene.now + timedelta(milliseconds=500))
     assert half.look() == scene.look()
+
+
+def test_no_share_while_a_third_revision_has_a_ready_pod() -> None:
+    """An open selector would send requests to it; once it ends, the first step begins."""
+    scene = preparing(Pods(1))
+    waiting = scene.seeing(old=Pods(TOTAL), new=Pods(1), next=Pods(ready=1))
+    assert waiting.look().rollout.phase is RolloutPhase.PREPARING
+    ending = scene.seeing(old=Pods(TOTAL), new=Pods(1), next=Pods(ending=1))
+    assert ending.look().rollout.phase is RolloutPhase.STEP
+
+
+def test_pods_that_alone_serve_are_not_dropped_for_the_next_edit() -> None:
+    """A recreated revision with all of the traffic goes on until stable can."""
+    frozen = replace(FROZEN, strategy=Strategy.RECREATE, max_extra_replicas=0)
+    scene = stepping().but(frozen=frozen, step=0, step_weight_percent=100, weight_percent=100)
+    decision = scene.seeing(new=Pods(TOTAL)).asking(NEXT).look()
+    assert decision.rollout.phase is RolloutPhase.ROLLING_BACK
+    assert decision.sizes[NEW] >= TOTAL - 1
