@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from llm_operator.rollout.state import Pause, Step
 from tests.models.rollouts.events import Event
 from tests.models.rollouts.moves import Pace
 from tests.models.rollouts.run import Run
-from tests.models.rollouts.situation import AGES, Setting, Shelf
+from tests.models.rollouts.situation import AGES, BAKE_SECONDS, Setting, Shelf
 
 _PAUSES = st.one_of(st.none(), st.builds(Pause, st.one_of(st.none(), st.just(20))))
 _WEIGHTS = st.lists(st.integers(1, 100), min_size=1, max_size=6, unique=True).map(sorted)
@@ -26,7 +27,7 @@ def _steps(draw: st.DrawFn) -> tuple[Step, ...]:
     )
 
 
-_SETTINGS = st.builds(
+_PLAIN = st.builds(
     Setting,
     total=st.integers(1, 9),
     extra=st.integers(0, 4),
@@ -35,6 +36,12 @@ _SETTINGS = st.builds(
     steps=_steps(),
     provider=st.sampled_from([Provider.REPLICA_RATIO, Provider.GATEWAY_API]),
     on_failure=st.sampled_from(list(OnFailure)),
+    bake_seconds=st.sampled_from((0, BAKE_SECONDS)),
+)
+_SETTINGS = st.builds(
+    lambda setting, edits: replace(setting, edits=tuple(edits)),
+    _PLAIN,
+    st.lists(_PLAIN, max_size=3),
 )
 
 _SEEDS = st.integers(0, 2**32)

@@ -137,11 +137,15 @@ def is_overdue(position: Position, case: Case) -> bool:
     return deadline_at is not None and case.now >= deadline_at
 
 
+def way_back(position: Position) -> str | None:
+    """Return the revision that serves again if the rollout fails."""
+    is_baking = position.rollout.phase is RolloutPhase.BAKING
+    return position.rollout.previous if is_baking else position.stable
+
+
 def is_judged(position: Position) -> bool:
     """Whether verdicts count: a Rolling rollout and one without a way back have no judge."""
-    is_baking = position.rollout.phase is RolloutPhase.BAKING
-    way_back = position.rollout.previous if is_baking else position.stable
-    return way_back is not None and position.frozen.strategy is not Strategy.ROLLING
+    return way_back(position) is not None and position.frozen.strategy is not Strategy.ROLLING
 
 
 def needs_evidence(position: Position) -> bool:
@@ -158,24 +162,40 @@ def verdict(position: Position, case: Case) -> Judgement | None:
     return judgement if judgement.window_started_at == window else None
 
 
-def failure(position: Position, case: Case) -> Judgement | None:
-    """Return the verdict if it condemns the canary."""
+def failure(position: Position, case: Case) -> Note | None:
+    """Return what condemns the canary: the verdict, or why none of its pods will get ready.
+
+    A cause that no waiting cures needs no judge, but only what has no ready pod fails by it: losing
+    some of the pods is capacity only.
+    """
     judgement = verdict(position, case)
-    return judgement if judgement and judgement.outcome is VerdictOutcome.FAIL else None
+    if judgement is not None and judgement.outcome is VerdictOutcome.FAIL:
+        return Note(judgement.reason, judgement.message)
+    canary, cause = case.canary(position), case.world.causes.get(position.rollout.target or "")
+    is_tried = canary.replicas > 0 and canary.ready == 0
+    if cause is not None and cause.is_final and is_tried and way_back(position) is not None:
+        return Note(cause.reason, cause.message)
+    return None
+
+
+def is_blind(position: Position, case: Case) -> bool:
+    """Whether evidence is needed and metrics are missing."""
+    judgement = verdict(position, case)
+    vouched = position.rollout.phase is RolloutPhase.PROMOTING and position.rollout.promote_asked
+    is_missing = judgement is not None and judgement.is_missing
+    return is_missing and needs_evidence(position) and not vouched
 
 
 def holding_cause(position: Position, case: Case) -> Note | None:
     """Return why a rollout cannot be judged or steered at the moment."""
     rollout, now = position.rollout, case.now
-    judgement = verdict(position, case)
     if rollout.lost_since is not None and now >= rollout.lost_since + LOSS_PATIENCE:
         return Note(Reason.CANARY_LOST, f"No pod of revision {rollout.target} is ready")
     unapplied = rollout.unapplied_since
     if unapplied is not None and now >= unapplied + LOSS_PATIENCE:
         return Note(Reason.TRAFFIC_NOT_APPLIED, case.world.traffic.problem)
-    vouched = rollout.phase is RolloutPhase.PROMOTING and rollout.promote_asked
-    needed = needs_evidence(position) and not vouched
-    if judgement is not None and judgement.is_missing and needed:
+    judgement = verdict(position, case)
+    if judgement is not None and is_blind(position, case):
         return Note(Reason.METRICS_MISSING, judgement.message)
     return None
 

@@ -12,6 +12,7 @@ from llm_operator.rollout.position import (
     Case,
     Position,
     extended,
+    is_blind,
     is_overdue,
     needs_evidence,
     verdict,
@@ -96,22 +97,37 @@ def current_step(position: Position, case: Case) -> Step:
 
 
 def remapped(position: Position, case: Case) -> Position:
-    """Follow steps that were edited: the first one of at least the current share, else the last."""
+    """Follow steps that were edited: the first one of at least the current share, else the last.
+
+    Missing metrics raise no share (I11): a step that cannot be judged holds before it goes on.
+    """
+    if _is_at_its_step(position, case):
+        return position
     steps, rollout = case.steps(position), position.rollout
     weight, last = rollout.step_weight_percent, len(steps) - 1
-    if rollout.step is None:  # before the first step, unless its weight is below the first one's
-        if rollout.phase is not RolloutPhase.STEP:
-            return position
-    elif rollout.step <= last and steps[rollout.step].weight_percent == weight:
-        return position
     index = next((i for i, step in enumerate(steps) if step.weight_percent >= weight), len(steps))
     if index <= last and steps[index].weight_percent == weight:
         return position.but(step=index)
     if index <= last and rollout.phase is RolloutPhase.STEP:
-        return entered_step(position, case, index)
-    before = index - 1 if index else None
-    if rollout.step == before:
+        return position if is_blind(position, case) else entered_step(position, case, index)
+    return _kept_at(position, index - 1 if index else None)
+
+
+def _is_at_its_step(position: Position, case: Case) -> bool:
+    """Whether the spec has the step still, or the first one is yet to come."""
+    steps, rollout = case.steps(position), position.rollout
+    if rollout.step is None:  # before the first step, unless its weight is below the first one's
+        return rollout.phase is not RolloutPhase.STEP
+    is_there = rollout.step < len(steps)
+    return is_there and steps[rollout.step].weight_percent == rollout.step_weight_percent
+
+
+def _kept_at(position: Position, before: int | None) -> Position:
+    """Keep the share, after that step: with a new window, unless what it shows is waited for."""
+    if position.rollout.step == before:
         return position
+    if position.rollout.phase is not RolloutPhase.STEP:
+        return position.but(step=before)
     return position.but(step=before, window_started_at=None, clock_started_at=None)
 
 

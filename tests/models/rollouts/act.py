@@ -17,6 +17,7 @@ class Act:
     """An action between two clusters, both taken as they are once Deployments have followed."""
 
     setting: Setting
+    """What the rollout began with; at rest, what the spec has."""
     seen: Situation
     """What the pass saw."""
     action: Action
@@ -147,8 +148,9 @@ def acts(setting: Setting, situation: Situation, done: Pass) -> Iterator[Act]:
     before = situation._replace(total=held_total(situation))
     for action in done.actions:
         after = carry_out(before, action)
+        is_at_rest = after.kept.rollout.phase in AT_REST
         yield Act(
-            setting,
+            setting.edition(after.spec.edition if is_at_rest else after.begun_with),
             situation,
             action,
             before,

@@ -32,13 +32,15 @@ def wrong_end(
 ) -> str:
     """Return why a run may not end here; empty if it may."""
     phase = situation.kept.rollout.phase
+    editions = (setting, *setting.edits)
+    setting = setting.edition(situation.spec.edition)
     match phase:
         case RolloutPhase.STABLE:
             return _wrong_stable(setting, situation, refusal) or _wrong_pods(situation)
         case RolloutPhase.ROLLED_BACK:
             return _wrong_rolled_back(situation, is_bad=is_bad) or _wrong_pods(situation)
         case RolloutPhase.PAUSED:
-            return _wrong_paused(setting, situation, is_bad=is_bad)
+            return _wrong_paused(editions, situation, is_bad=is_bad)
         case RolloutPhase.ROLLING_BACK:
             return _wrong_wait(situation)
         case RolloutPhase.PREPARING if situation.stable == NOBODY:
@@ -96,7 +98,8 @@ def is_stuck(situation: Situation, revision: int) -> bool:
     return bool(faults & situation.faults)
 
 
-def _wrong_paused(setting: Setting, situation: Situation, *, is_bad: bool) -> str:
+def _wrong_paused(editions: tuple[Setting, ...], situation: Situation, *, is_bad: bool) -> str:
+    """A pause that has begun is not ended by an edit of the settings that it came from."""
     rollout = situation.kept.rollout
     match rollout.cause:
         case Reason.PAUSED_BY_SPEC:
@@ -104,20 +107,19 @@ def _wrong_paused(setting: Setting, situation: Situation, *, is_bad: bool) -> st
         case Reason.PAUSED_BY_COMMAND:
             return "" if rollout.commands else "paused by a command that nobody gave"
         case Reason.PAUSED_BY_STEP:
-            return _wrong_step(setting, rollout.step)
+            pauses = any(_pauses_without_end(setting) for setting in editions)
+            return "" if pauses else f"step {rollout.step} pauses without end"
         case None:
             return "paused without a reason"
         case _:
             if not is_bad:
                 return f"paused by {rollout.cause} although nothing went wrong"
-            pauses = setting.on_failure is OnFailure.PAUSE
+            pauses = any(setting.on_failure is OnFailure.PAUSE for setting in editions)
             return "" if pauses else f"paused by {rollout.cause} with onFailure Rollback"
 
 
-def _wrong_step(setting: Setting, step: int | None) -> str:
-    pause = None if step is None else setting.steps[step].pause
-    waits = pause is not None and pause.seconds is None
-    return "" if waits else f"step {step} pauses without end"
+def _pauses_without_end(setting: Setting) -> bool:
+    return any(step.pause is not None and step.pause.seconds is None for step in setting.steps)
 
 
 def is_promoted(situation: Situation) -> bool:

@@ -1,7 +1,8 @@
 """What people and accidents do to a resource, at any point of a run.
 
 Commands name the revision of the spec. Faults last until the event that repairs them. ``Restart``
-and ``Outage`` concern the operator and are the explorer's, as they cut a pass or skip time.
+and ``Outage`` concern the operator and are the explorer's, as they cut a pass or skip time;
+``Settings`` has as many ways to happen as the setting has editions.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,6 +26,7 @@ class Event(StrEnum):
     RETRY = "retry"
     PAUSE = "pause"
     RESUME = "resume"
+    SETTINGS = "settings edited"
     SPEC_PAUSE = "paused in spec"
     SPEC_GO_ON = "not paused in spec"
     SCALE_UP = "scale up"
@@ -198,6 +200,7 @@ _HAPPENINGS: Final[Mapping[Event, Callable[[Situation], Situation]]] = {
     Event.RETRY: _command(CommandVerb.RETRY),
     Event.PAUSE: _command(CommandVerb.PAUSE),
     Event.RESUME: _command(CommandVerb.RESUME),
+    Event.SETTINGS: _not_here,
     Event.SPEC_PAUSE: _paused(paused=True),
     Event.SPEC_GO_ON: _paused(paused=False),
     Event.SCALE_UP: _scaled(1),

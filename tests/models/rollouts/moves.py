@@ -138,6 +138,7 @@ def _persisted(situation: Situation, action: Action) -> Situation:
         kept=action.kept,
         stable=action.stable,
         total=situation.spec.total if begins or after.phase in AT_REST else situation.total,
+        begun_with=situation.spec.edition if begins else situation.begun_with,
         rejected=_rejected(situation, action.kept.rollout),
     )
 
@@ -216,13 +217,21 @@ def rest(situation: Situation) -> Situation:
 def happenings(operator: Operator, situation: Situation) -> Iterator[tuple[Event, Situation]]:
     """Yield every event that changes something here."""
     for event in Event:
-        cuts = _CUTS.get(event)
-        if cuts is not None:
-            yield from ((event, after) for after in cuts(operator, situation))
+        ways = _WAYS.get(event)
+        if ways is not None:
+            yield from ((event, after) for after in ways(operator, situation))
             continue
         after = events.happen(event, situation)
         if after is not None:
             yield event, after
+
+
+def _edits(operator: Operator, situation: Situation) -> Iterator[Situation]:
+    """Every other edition of the setting."""
+    spec = situation.spec
+    for number in range(1 + len(operator.setting.edits)):
+        if number != spec.edition:
+            yield situation._replace(spec=spec._replace(edition=number))
 
 
 def _restarts(operator: Operator, situation: Situation) -> Iterator[Situation]:
@@ -249,7 +258,8 @@ def _outages(operator: Operator, situation: Situation) -> Iterator[Situation]:
     yield later(operator, rest(situation), AWAY_SECONDS)
 
 
-_CUTS: Final[dict[Event, Callable[[Operator, Situation], Iterator[Situation]]]] = {
+_WAYS: Final[dict[Event, Callable[[Operator, Situation], Iterator[Situation]]]] = {
+    Event.SETTINGS: _edits,
     Event.RESTART: _restarts,
     Event.DELAY: _delays,
     Event.OUTAGE: _outages,

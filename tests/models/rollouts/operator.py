@@ -89,10 +89,6 @@ class Operator:
         self._machine = machine
         self._passes: dict[_Question, Pass] = {}
 
-    def with_setting(self, setting: Setting) -> "Operator":
-        """Return the operator of an edited spec; what is persisted stays."""
-        return Operator(setting, self._machine, self.shelf)
-
     def run_pass(self, situation: Situation) -> Pass:
         """Decide, and return what is to be written."""
         question = _question(situation)
@@ -120,7 +116,7 @@ class Operator:
         actions: list[Action] = []
         if (kept, stable) != (situation.kept, situation.stable):
             actions.append(Action(Kind.PERSIST, kept=kept, stable=stable))
-        route = self._route(kept.rollout, stable)
+        route = self._route(situation, kept.rollout, stable)
         if route is not None and route != situation.cluster.route:
             actions.append(Action(Kind.ROUTE, route=route))
         actions.extend(_resizes(situation.cluster, decision))
@@ -135,11 +131,11 @@ class Operator:
         return Intent(
             target=NAMES[spec.target],
             total=spec.total,
-            policy=self.setting.policy(paused=spec.paused),
+            policy=self.setting.edition(spec.edition).policy(paused=spec.paused),
             command=_command(spec.order),
         )
 
-    def _route(self, rollout: Rollout, stable: int) -> Route | None:
+    def _route(self, situation: Situation, rollout: Rollout, stable: int) -> Route | None:
         """Return the route for what the machine asks of traffic."""
         canary = NOBODY if rollout.phase in AT_REST else number_of(rollout.target)
         if stable == NOBODY:
@@ -148,7 +144,8 @@ class Operator:
             return Route(stable)
         if rollout.weight_percent == 100:
             return Route(canary)
-        exact = self.setting.provider is Provider.GATEWAY_API
+        begun_with = self.setting.edition(situation.begun_with)
+        exact = begun_with.provider is Provider.GATEWAY_API
         return Route(stable, canary, rollout.weight_percent if exact else BY_RATIO)
 
 
@@ -167,6 +164,8 @@ def _question(situation: Situation) -> _Question:
         cluster.route,
         cluster.is_applied,
         spec[:3],
+        spec.edition,
+        situation.begun_with,
         None if is_answered else order,
         faults,
         once,

@@ -15,6 +15,7 @@ from tests.models.rollouts.settings import (
     PAUSING_STEPS,
     SHORT_STEPS,
     canaries,
+    editable,
     presets,
     sizes,
 )
@@ -44,8 +45,13 @@ class Walk(NamedTuple):
 
 def whole() -> list[Walk]:
     """Return all walks, the longest first: that keeps every process busy to the end."""
-    walks = [*one_event(), *two_events(), *other_starts()]
+    walks = [_editable(walk) for walk in (*one_event(), *two_events(), *other_starts())]
     return sorted(walks, key=lambda walk: (-walk.events, -walk.setting.total))
+
+
+def _editable(walk: Walk) -> Walk:
+    """Let people also edit the settings that it is about."""
+    return walk._replace(setting=editable(walk.setting))
 
 
 def one_event() -> Iterator[Walk]:
@@ -93,7 +99,7 @@ def sample() -> list[Walk]:
     """Return walks of some seconds each that see every phase, change and event."""
     canary, gateway = Strategy.CANARY, Provider.GATEWAY_API
     pausing = Setting(1, 1, 100, canary, PAUSING_STEPS, gateway, OnFailure.PAUSE)
-    return [
+    walks = [
         Walk(Setting(1, 1, 100, canary, SHORT_STEPS, gateway), Pace.READY_FIRST, 2),
         Walk(pausing, Pace.GONE_FIRST, 2),
         Walk(Setting(3, 1, 100, canary, FOUR_STEPS, Provider.REPLICA_RATIO), Pace.ANY, 1),
@@ -104,6 +110,7 @@ def sample() -> list[Walk]:
         Walk(Setting(2, 1, 100, canary, FOUR_STEPS, gateway), Pace.ANY, 1, Start.FIRST),
         Walk(Setting(2, 1, 100, canary, FOUR_STEPS, gateway), Pace.ANY, 1, Start.LOST),
     ]
+    return [_editable(walk) for walk in walks]
 
 
 def take(walk: Walk) -> Report:

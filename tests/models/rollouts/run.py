@@ -1,11 +1,10 @@
 """One run, step by step, as a test tells it; every action is checked against every rule."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
 
 from llm_operator.api.status import RolloutPhase
-from llm_operator.rollout.state import Rollout, Step
+from llm_operator.rollout.state import Rollout
 from tests.models.rollouts import table
 from tests.models.rollouts.act import acts
 from tests.models.rollouts.cluster import NEW, NOBODY, OLD, Cluster, Pods
@@ -130,12 +129,6 @@ class Run:
         setting, is_bad = self._operator.setting, self._is_bad
         refusal = self._operator.run_pass(self.situation).refusal
         self._tell("every end", wrong_end(setting, self.situation, refusal, is_bad=is_bad))
-        return self
-
-    def change_steps(self, steps: tuple[Step, ...]) -> "Run":
-        """Edit the steps of the spec; the rollout that runs takes them up."""
-        setting = replace(self._operator.setting, steps=steps)
-        self._operator = self._operator.with_setting(setting)
         return self
 
     def _check(self, done: Pass) -> None:

@@ -1,6 +1,7 @@
 """The settings that are walked through: totals, extras, minima, strategies, steps, providers."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 from typing import Final
 
@@ -52,3 +53,36 @@ def presets() -> Iterator[Setting]:
             yield Setting(total, 1, 100, strategy, FOUR_STEPS, provider)
     for (total, extra, percent), provider in product(sizes(), PROVIDERS):
         yield Setting(total, extra, percent, Strategy.ROLLING, FOUR_STEPS, provider)
+
+
+_OTHER_STEPS: Final = {
+    FOUR_STEPS: PAUSING_STEPS,
+    PAUSING_STEPS: SHORT_STEPS,
+    SHORT_STEPS: FOUR_STEPS,
+}
+_OTHER_STRATEGY: Final = {
+    Strategy.CANARY: Strategy.RECREATE,
+    Strategy.RECREATE: Strategy.ROLLING,
+    Strategy.ROLLING: Strategy.BLUE_GREEN,
+    Strategy.BLUE_GREEN: Strategy.CANARY,
+}
+
+
+def editable(setting: Setting) -> Setting:
+    """Return a setting with two edits: of what is live while it runs, and of what is frozen."""
+    pauses = setting.on_failure is OnFailure.PAUSE
+    live = replace(
+        setting,
+        steps=_OTHER_STEPS[setting.steps],
+        on_failure=OnFailure.ROLLBACK if pauses else OnFailure.PAUSE,
+        bake_seconds=0,
+    )
+    by_ratio = setting.provider is Provider.REPLICA_RATIO
+    frozen = replace(
+        setting,
+        strategy=_OTHER_STRATEGY[setting.strategy],
+        extra=(setting.extra + 2) % len(EXTRAS),
+        serving_percent=0 if setting.serving_percent else 100,
+        provider=Provider.GATEWAY_API if by_ratio else Provider.REPLICA_RATIO,
+    )
+    return replace(setting, edits=(live, frozen))

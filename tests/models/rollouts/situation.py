@@ -30,7 +30,7 @@ AWAY_SECONDS: Final = 240
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What stays the same during a run."""
+    """What a run is about; people may exchange it for one of its edits."""
 
     total: int
     extra: int
@@ -39,6 +39,13 @@ class Setting:
     steps: tuple[Step, ...]
     provider: Provider
     on_failure: OnFailure = OnFailure.ROLLBACK
+    bake_seconds: int = BAKE_SECONDS
+    edits: "tuple[Setting, ...]" = ()
+    """What people may make of it, at any time."""
+
+    def edition(self, number: int) -> "Setting":
+        """Return the setting as it is at first, number 0, or one of its edits."""
+        return self.edits[number - 1] if number else self
 
     def refuses(self, total: int) -> bool:
         """Whether no rollout of ``total`` pods keeps ``serving_percent`` without an extra pod."""
@@ -58,7 +65,7 @@ class Setting:
             max_extra_replicas=self.extra,
             min_serving_percent=self.serving_percent,
             on_failure=self.on_failure,
-            bake=timedelta(seconds=BAKE_SECONDS),
+            bake=timedelta(seconds=self.bake_seconds),
             inconclusive=timedelta(seconds=INCONCLUSIVE_SECONDS),
             progress_deadline=timedelta(seconds=DEADLINE_SECONDS),
             provider=self.provider,
@@ -69,6 +76,7 @@ class Setting:
         return (
             f"{self.strategy} {self.provider} T{self.total} E{self.extra} "
             f"{self.serving_percent}% [{steps}] {self.on_failure}"
+            + "".join(f" | {edit}" for edit in self.edits)
         )
 
 
@@ -95,6 +103,8 @@ class Spec(NamedTuple):
     order: Order | None = None
     limit: int = 3
     """The highest total that anybody asks for."""
+    edition: int = 0
+    """Which of the setting's editions it has."""
 
 
 class Persisted:
@@ -121,6 +131,8 @@ class Situation(NamedTuple):
     """The revision that was rejected, while the spec has it and nobody retries."""
     total: int = 0
     """The held total: the highest total asked for since the rollout began."""
+    begun_with: int = 0
+    """The edition of the setting that the spec had when the rollout began."""
 
 
 AGES: Final = {

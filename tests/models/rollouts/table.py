@@ -151,9 +151,10 @@ def _promote_step(answer: Answer) -> str:
 
 
 def _pause(answer: Answer) -> str:
+    holds_paused = answer.now is _HOLDING and answer.after.kept.rollout.paused_by is not None
+    if holds_paused and answer.was in (_STEP, _HOLDING, _PAUSED):
+        return ""
     if answer.was in (_STEP, _HOLDING):
-        if answer.now is _HOLDING and answer.after.kept.rollout.paused_by is not None:
-            return ""
         return answer.must_not_be_stale() or answer.must(_PAUSED)
     if answer.was in (_PREPARING, _PAUSED):
         return answer.must(answer.was)

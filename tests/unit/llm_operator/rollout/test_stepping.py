@@ -343,3 +343,23 @@ def test_pods_that_alone_serve_are_not_dropped_for_the_next_edit() -> None:
     decision = scene.seeing(new=Pods(TOTAL)).asking(NEXT).look()
     assert decision.rollout.phase is RolloutPhase.ROLLING_BACK
     assert decision.sizes[NEW] >= TOTAL - 1
+
+
+def test_edited_steps_raise_no_share_while_metrics_are_missing() -> None:
+    """The step that cannot be judged holds first; with metrics it goes on where the edit says."""
+    scene = stepping().with_policy(steps=(Step(10), Step(80), Step(100)))
+    blind = scene.hearing(UNDECIDED, Reason.METRICS_MISSING).passed()
+    assert (blind.rollout.phase, blind.rollout.weight_percent) == (RolloutPhase.HOLDING, 50)
+    seen = blind.hearing(PASS).passed().rollout
+    assert (seen.phase, seen.step_weight_percent) == (RolloutPhase.STEP, 80)
+
+
+def test_a_canary_none_of_whose_pods_can_come_back_fails_at_once() -> None:
+    """A cause that no waiting cures is not held until the deadline; some lost pods are no cause."""
+    for pods, phase in (
+        (Pods(starting=2), RolloutPhase.ROLLING_BACK),
+        (Pods(1, starting=1), RolloutPhase.STEP),
+    ):
+        scene = stepping().seeing(old=Pods(3), new=pods)
+        crashing = scene.with_cause(NEW, Reason.CRASH_LOOPING, final=True)
+        assert crashing.look().rollout.phase is phase
