@@ -1,11 +1,11 @@
 """Builders for tests of the judge: readings, and a story of rounds as the operator lives it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from llm_operator.judgement.counters import Counters
-from llm_operator.judgement.evidence import Evidence, PodRestarts, Reading, Shape, Target
+from llm_operator.judgement.evidence import Evidence, Reading, Shape, Target
 from llm_operator.judgement.limits import Case, Limits
 from llm_operator.judgement.order import GuardAnswer, Order, PodAnswer, Round, merged
 from llm_operator.judgement.verdict import judge
@@ -116,13 +116,12 @@ class Story:
         second: float,
         *pods: Pod,
         guards: Mapping[str, float | str] | None = None,
-        restarts: Sequence[PodRestarts] = (),
     ) -> Judgement | None:
         """Read the pods ``second`` seconds into the window and judge."""
         now = START + timedelta(seconds=second)
         at = now.replace(microsecond=0)
-        case = replace(self.case, restarts=tuple(restarts))
-        self.window = self.window or follow(None, START, case.restarts)
+        case = self.case
+        self.window = self.window or follow(None, START)
         assert self.window is not None
         targets = tuple(Target(pod.revision, pod.name, "10.0.0.1") for pod in pods)
         queries = dict.fromkeys(self.limits.guards, "up")
@@ -130,15 +129,14 @@ class Story:
         answers = tuple(GuardAnswer(name, value) for name, value in (guards or {}).items())
         round_ = Round(at, tuple(pod.answer(now) for pod in pods), answers)
         self.evidence = merged(self.evidence, order, round_)
-        return self.judge(second, restarts)
+        return self.judge(second)
 
-    def judge(self, second: float, restarts: Sequence[PodRestarts] = ()) -> Judgement | None:
+    def judge(self, second: float) -> Judgement | None:
         """Judge again by what is known."""
         assert self.window is not None
         assert self.evidence is not None
         now = START + timedelta(seconds=second)
-        case = replace(self.case, restarts=tuple(restarts))
-        self.last, self.window = judge(self.window, self.evidence, case, self.limits, now)
+        self.last, self.window = judge(self.window, self.evidence, self.case, self.limits, now)
         return self.last
 
     def restart_operator(self) -> None:

@@ -10,13 +10,20 @@ from typing import Final
 
 from llm_operator import status as reporting
 from llm_operator.api.analysis import Analysis
+from llm_operator.api.reasons import Reason
 from llm_operator.api.resource import LLMDeployment, SpecInvalid
 from llm_operator.api.rollout import Strategy
+from llm_operator.api.status import RolloutPhase
 from llm_operator.ask import Ask
-from llm_operator.judgement.evidence import restarts_of
 from llm_operator.judgement.limits import Case, limits_of
 from llm_operator.judgement.order import Order, order_for
-from llm_operator.judgement.verdict import judge, unless_news
+from llm_operator.judgement.restarts import (
+    PodRestarts,
+    as_they_are,
+    counted_restarts,
+    restarts_of,
+)
+from llm_operator.judgement.verdict import judge, judge_restarts, unless_news
 from llm_operator.judgement.window import Window, follow
 from llm_operator.observation import Observation, count_pods
 from llm_operator.rollout.position import Position, is_judged
@@ -25,6 +32,17 @@ from llm_operator.rollout.state import Decision, Judgement, Policy, Rollout
 from llm_operator.status import Memory
 
 _SOON: Final = timedelta(seconds=1)
+
+_COUNTED: Final = frozenset(
+    {
+        RolloutPhase.STEP,
+        RolloutPhase.PAUSED,
+        RolloutPhase.HOLDING,
+        RolloutPhase.PROMOTING,
+        RolloutPhase.BAKING,
+    }
+)
+"""Phases in which restarts of the canary's pods count against it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +54,8 @@ class Opinion:
     shown: Judgement | None = None
     """For the status: where there is no new verdict, the last one of the window."""
     window: Window | None = None
+    restarts: tuple[PodRestarts, ...] = ()
+    """Of the canary's pods, since it got its first share."""
 
 
 def order(observation: Observation) -> Order | None:
@@ -53,26 +73,53 @@ def order(observation: Observation) -> Order | None:
 
 
 def form_opinion(observation: Observation, memory: Memory, ask: Ask, now: datetime) -> Opinion:
-    """Judge what was read in the window that is open."""
-    case = _case(observation, memory, _min_time(memory.rollout, ask.policy))
+    """Judge the canary's pods, and what was read of them in the window that is open."""
+    restarts = _counted(observation, memory)
     since = _window_start(memory.rollout, memory.stable)
-    window = _follow(observation, memory.window, memory.rollout, since)
+    condemned = judge_restarts(restarts)
+    case = _case(observation, memory, _min_time(memory.rollout, ask.policy))
+    window = follow(memory.window, since)
     if case is None or window is None:
-        return Opinion()
+        return Opinion(condemned, condemned, restarts=restarts)
     last = _of_window(memory.verdict, window)
-    if observation.readings is None:
-        return Opinion(None, last, window)
+    if observation.readings is None or condemned is not None:
+        return Opinion(condemned, condemned or last, window, restarts)
     fresh, window = judge(window, observation.readings, case, limits_of(ask.analysis), now)
-    return Opinion(fresh, unless_news(last, fresh), window)
+    return Opinion(fresh, unless_news(last, fresh), window, restarts)
 
 
-def carry_over(observation: Observation, opinion: Opinion, decision: Decision) -> Opinion:
+def carry_over(
+    observation: Observation, memory: Memory, opinion: Opinion, decision: Decision
+) -> Opinion:
     """Return what is to be remembered after the decision; a new window begins without a verdict."""
-    since = _window_start(decision.rollout, decision.stable)
-    window = _follow(observation, opinion.window, decision.rollout, since)
+    restarts = _kept_restarts(observation, memory.rollout, opinion, decision.rollout)
+    window = follow(opinion.window, _window_start(decision.rollout, decision.stable))
     if window is None:
-        return Opinion()
-    return Opinion(shown=_of_window(opinion.shown, window), window=window)
+        return Opinion(restarts=restarts)
+    return Opinion(shown=_of_window(opinion.shown, window), window=window, restarts=restarts)
+
+
+def _counted(observation: Observation, memory: Memory) -> tuple[PodRestarts, ...]:
+    """Return the restarts of the canary's pods since its first share; () before that."""
+    rollout = memory.rollout
+    if rollout.phase not in _COUNTED or not is_judged(Position(rollout, memory.stable)):
+        return ()
+    return counted_restarts(memory.restarts, restarts_of(observation.pods, rollout.target or ""))
+
+
+def _kept_restarts(
+    observation: Observation, before: Rollout, opinion: Opinion, after: Rollout
+) -> tuple[PodRestarts, ...]:
+    """Return the restarts to remember: anew after a person has overruled the verdict on them."""
+    if after.phase not in _COUNTED:
+        return ()
+    is_overruled = (
+        before.paused_by is Reason.PAUSED_BY_FAILURE
+        and after.paused_by is not Reason.PAUSED_BY_FAILURE
+    )
+    if before.phase in _COUNTED and before.target == after.target and not is_overruled:
+        return opinion.restarts
+    return as_they_are(restarts_of(observation.pods, after.target or ""))
 
 
 def next_reading(
@@ -109,7 +156,6 @@ def _case(observation: Observation, memory: Memory, min_time: timedelta) -> Case
         stable=stable,
         relative=has_stable and rollout.weight_percent < WHOLE,
         min_time=min_time,
-        restarts=restarts_of(observation.pods, rollout.target),
     )
 
 
@@ -120,13 +166,6 @@ def _window_start(rollout: Rollout, stable: str | None) -> datetime | None:
     return rollout.window_started_at
 
 
-def _follow(
-    observation: Observation, window: Window | None, rollout: Rollout, since: datetime | None
-) -> Window | None:
-    restarts = restarts_of(observation.pods, rollout.target) if rollout.target else ()
-    return follow(window, since, restarts)
-
-
 def _of_window(verdict: Judgement | None, window: Window) -> Judgement | None:
-    is_its = verdict is not None and verdict.window_started_at == window.started_at
+    is_its = verdict is not None and verdict.window_started_at in (None, window.started_at)
     return verdict if is_its else None

@@ -120,7 +120,7 @@ def _follow(
         view=view,
         decision=decision,
         asked=asked,
-        opinion=judging.carry_over(given.observation, view.opinion, decision),
+        opinion=judging.carry_over(given.observation, memory, view.opinion, decision),
         replicas=_replicas(decision, view.total.value),
         wanted=replace(wanted, blocked=(*refused, *wanted.blocked)),
     )

@@ -108,6 +108,7 @@ def _progress(course: Course) -> Progress:
         effective_weight_percent=reporting.effective_weight_percent(decision, course.view.world),
         judgement=opinion.shown,
         window=opinion.window,
+        restarts=opinion.restarts,
     )
 
 

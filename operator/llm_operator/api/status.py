@@ -23,7 +23,7 @@ from llm_operator.api.schema import (
 )
 from llm_operator.api.tolerant import read_what_is_understood, without_empty
 from llm_operator.api.traffic import Provider
-from llm_operator.api.window import JudgementWindow
+from llm_operator.api.window import JudgementWindow, RestartedPod
 
 _Count = Annotated[int, Field(strict=True, ge=0, le=INT32_MAX)]
 _Generation = Annotated[int, Field(strict=True, ge=0, le=WHOLE_MAX)]
@@ -225,6 +225,8 @@ class RolloutStatus(ApiModel):
     """Whether pause was asked for before the first step."""
     window: JudgementWindow | None = None
     """What the judge of the step must remember."""
+    restarts: Annotated[tuple[RestartedPod, ...], Field(max_length=16), list_map("pod")] = ()
+    """Pods of the target whose server ended since it has had a share of the traffic."""
 
 
 class Status(ApiModel):

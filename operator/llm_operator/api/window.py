@@ -92,7 +92,5 @@ class JudgementWindow(ApiModel):
     """What was counted before. Absent: it is still being read."""
     breaches: Annotated[tuple[GuardBreach, ...], Field(max_length=8), list_map("guard")] = ()
     """Guards that were above their maximum when they were read last."""
-    restarts: Annotated[tuple[RestartedPod, ...], Field(max_length=16), list_map("pod")] = ()
-    """Pods of the new revision that ended."""
     missing: Flag | None = None
     """Whether metrics were missing and have not been read since."""

@@ -14,8 +14,6 @@ from llm_operator.judgement.counters import Bounds, Counters
 PODS_MAX: Final = 50
 """Pods of one revision that are read; more would say the same, and cost a round its time."""
 
-_SERVER_CONTAINER: Final = "server"
-
 
 @dataclass(frozen=True, slots=True)
 class Shape:
@@ -135,17 +133,6 @@ class Evidence:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class PodRestarts:
-    """How often the server of a pod was restarted, and how it ended last."""
-
-    pod: str
-    count: int
-    exit_code: int = 0
-    repeated: int = 0
-    """Restarts in a row that ended alike, as far as they were watched."""
-
-
 def advanced(sample: PodSample, before: PodSample | None) -> PodSample:
     """Complete a sample by the one before it of the same process."""
     if before is None or not _stands_still(before.reading, sample.reading):
@@ -170,18 +157,6 @@ def targets_of(pods: Iterable[Mapping[str, Any]], revisions: Iterable[str]) -> t
     return tuple(found)
 
 
-def restarts_of(pods: Iterable[Mapping[str, Any]], revision: str) -> tuple[PodRestarts, ...]:
-    """Return the pods of a revision, terminating ones aside, whose server was restarted."""
-    return tuple(
-        PodRestarts(pod["metadata"]["name"], count, _last_exit_code(container))
-        for pod in pods
-        if _revision(pod) == revision and not diagnosis.is_terminating(pod)
-        for container in pod.get("status", {}).get("containerStatuses", ())
-        if container.get("name") == _SERVER_CONTAINER
-        and (count := int(container.get("restartCount", 0))) > 0
-    )
-
-
 def _can_be_read(pod: Mapping[str, Any]) -> bool:
     ready = diagnosis.is_ready(pod) and not diagnosis.is_terminating(pod)
     return ready and bool(pod.get("status", {}).get("podIP"))
@@ -189,8 +164,3 @@ def _can_be_read(pod: Mapping[str, Any]) -> bool:
 
 def _revision(pod: Mapping[str, Any]) -> str:
     return str(pod.get("metadata", {}).get("labels", {}).get(kinds.REVISION_LABEL, ""))
-
-
-def _last_exit_code(container: Mapping[str, Any]) -> int:
-    """Return how the run ended that the last restart followed."""
-    return int(container.get("lastState", {}).get("terminated", {}).get("exitCode", 0))

@@ -7,7 +7,6 @@ from typing import Final
 
 from llm_operator.api.analysis import Analysis
 from llm_operator.api.quantity import parse_quantity
-from llm_operator.judgement.evidence import PodRestarts
 
 PATIENCE_INTERVALS: Final = 3
 """Rounds that may miss something before it counts as missing (rollout.md, "Judgement")."""
@@ -54,8 +53,6 @@ class Case:
     """Whether the limits relative to stable apply: both sides have ready pods and traffic."""
     min_time: timedelta
     """How long there must have been no request at all before that speaks for the canary."""
-    restarts: tuple[PodRestarts, ...] = ()
-    """Of the canary's pods."""
 
     @property
     def revisions(self) -> tuple[str, ...]:

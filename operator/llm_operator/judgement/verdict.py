@@ -24,11 +24,9 @@ from llm_operator.judgement.comparison import Compared, compare, fails
 from llm_operator.judgement.difference import Difference, settle
 from llm_operator.judgement.evidence import Evidence, PodSample
 from llm_operator.judgement.limits import Case, Limits
-from llm_operator.judgement.window import Window, counted_restarts
+from llm_operator.judgement.restarts import PodRestarts, condemned
+from llm_operator.judgement.window import Window
 from llm_operator.rollout.state import Judgement, VerdictOutcome
-
-RESTARTS_FAIL: Final = 2
-"""Restarts with the same exit that condemn a canary (rollout.md, "Judgement")."""
 
 STALL: Final = timedelta(seconds=60)
 """How long a canary pod may have work and get no further (rollout.md, "Judgement")."""
@@ -60,21 +58,33 @@ def judge(
 
     Calling again with the same evidence and the returned window gives the same verdict.
     """
-    restarts = counted_restarts(window.restarts, case.restarts)
-    window, difference = settle(replace(window, restarts=restarts), evidence, case, limits)
+    window, difference = settle(window, evidence, case, limits)
     exceeded = _exceeded_guard(window, evidence, limits)
     missing = _missing(window, evidence, case, limits, now)
     window = replace(
         window, breaches=_breaches(window, evidence, limits), is_missing=missing is not None
     )
     finding = (
-        _failed_pod(window, evidence, case)
+        _stalled_pod(evidence, case)
         or (_errors(difference, limits) if difference else None)
         or exceeded
         or missing
         or (_weighed(window, difference, evidence, case, limits) if difference else None)
     )
     return (finding.about(window) if finding else None), window
+
+
+def judge_restarts(restarts: tuple[PodRestarts, ...]) -> Judgement | None:
+    """Return the verdict on a canary that ends in the same way again and again, if it does.
+
+    It is about the pods themselves and no window: a canary that ends has lost its share, and with
+    it its window, before anyone can say so.
+    """
+    pod = condemned(restarts)
+    if pod is None:
+        return None
+    message = words.restarting(pod.pod, pod.exit_code)
+    return Judgement(None, VerdictOutcome.FAIL, Reason.CANARY_RESTARTING, message)
 
 
 def unless_news(last: Judgement | None, fresh: Judgement | None) -> Judgement | None:
@@ -92,11 +102,7 @@ def unless_news(last: Judgement | None, fresh: Judgement | None) -> Judgement | 
     return last if same else fresh
 
 
-def _failed_pod(window: Window, evidence: Evidence, case: Case) -> _Finding | None:
-    for entry in window.restarts:
-        if entry.repeated >= RESTARTS_FAIL:
-            message = words.restarting(entry.pod, entry.exit_code)
-            return _failed(Reason.CANARY_RESTARTING, message)
+def _stalled_pod(evidence: Evidence, case: Case) -> _Finding | None:
     for sample in evidence.samples:
         if sample.revision == case.canary and _is_stalled(sample, evidence):
             return _failed(Reason.NO_PROGRESS, words.no_progress(sample.pod, STALL))

@@ -12,14 +12,11 @@ and is measured again.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from llm_operator.conditions import format_time, parse_time
 from llm_operator.judgement.counters import Buckets, Counters
-from llm_operator.judgement.evidence import PODS_MAX, PodRestarts, PodSample
-
-RESTARTS_MAX: Final = 16
-"""Pods whose restarts are remembered; one of them that fails is enough."""
+from llm_operator.judgement.evidence import PODS_MAX, PodSample
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +56,6 @@ class Window:
     """None until every pod has been read once."""
     breaches: Mapping[str, datetime] = field(default_factory=dict)
     """When the last reading of a guard was above its maximum, the one before it was not."""
-    restarts: tuple[PodRestarts, ...] = ()
     is_missing: bool = False
     """Metrics were missing, and have not been read since."""
 
@@ -71,15 +67,6 @@ class Window:
             "breaches": [
                 {"guard": guard, "at": format_time(at)}
                 for guard, at in sorted(self.breaches.items())
-            ],
-            "restarts": [
-                {
-                    "pod": entry.pod,
-                    "count": entry.count,
-                    "exitCode": entry.exit_code,
-                    "repeated": entry.repeated,
-                }
-                for entry in self.restarts
             ],
             "missing": self.is_missing,
         }
@@ -100,62 +87,18 @@ class Window:
                 for entry in map(_mapping, _items(fields.get("breaches")))
                 if "guard" in entry and (at := parse_time(entry.get("at"))) is not None
             },
-            restarts=tuple(
-                PodRestarts(
-                    str(entry["pod"]),
-                    _whole(entry.get("count")),
-                    _whole(entry.get("exitCode")),
-                    _whole(entry.get("repeated")),
-                )
-                for entry in map(_mapping, _items(fields.get("restarts")))
-                if "pod" in entry
-            ),
             is_missing=fields.get("missing") is True,
         )
 
 
-def follow(
-    window: Window | None, started_at: datetime | None, restarts: Iterable[PodRestarts]
-) -> Window | None:
-    """Return the window that belongs to ``started_at``: the same one, a new one or none.
-
-    A new one goes on counting the restarts of pods that it follows; restarts before the first one
-    do not count. ``restarts`` are those of the canary's pods, as they are now.
-    """
+def follow(window: Window | None, started_at: datetime | None) -> Window | None:
+    """Return the window that belongs to ``started_at``: the same one, a new one or none."""
     if started_at is None:
         return None
     started_at = started_at.replace(microsecond=0)
     if window is not None and window.started_at == started_at:
         return window
-    if window is None:
-        return Window(started_at, restarts=tuple(restarts)[:RESTARTS_MAX])
-    return Window(started_at, restarts=counted_restarts(window.restarts, restarts))
-
-
-def counted_restarts(
-    known: tuple[PodRestarts, ...], now: Iterable[PodRestarts]
-) -> tuple[PodRestarts, ...]:
-    """Go on counting from what was known; pods that are gone are forgotten.
-
-    A restart counts as the same again when the run before it ended with the same exit code.
-    Restarts that were not watched one by one are taken to have ended as the last one did.
-    """
-    before = {entry.pod: entry for entry in known}
-    counted = sorted(
-        (_counted(before.get(entry.pod), entry) for entry in now),
-        key=lambda entry: (-entry.repeated, entry.pod),
-    )
-    return tuple(counted[:RESTARTS_MAX])
-
-
-def _counted(before: PodRestarts | None, now: PodRestarts) -> PodRestarts:
-    if before is None:
-        return replace(now, repeated=now.count)
-    added = now.count - before.count
-    if added <= 0:
-        return before
-    ended_alike = now.exit_code == before.exit_code
-    return replace(now, repeated=(before.repeated if ended_alike else 0) + added)
+    return Window(started_at)
 
 
 def _baseline_json(baseline: Baseline) -> dict[str, Any]:
@@ -218,10 +161,6 @@ def _count(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise ValueError(f"{value!r} is no count")
     return value
-
-
-def _whole(value: object) -> int:
-    return value if isinstance(value, int) else 0
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -84,6 +84,8 @@ def _end_bake(position: Position, _case: Case) -> Position | str:
 
 
 def _promote_step(position: Position, case: Case) -> Position | str:
+    if case.policy.paused:
+        return "spec.rollout.paused is true"
     is_last = _is_last(position, case)
     return next_step(_overruled(position).but(promote_asked=is_last), case)
 

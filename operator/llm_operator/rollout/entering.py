@@ -6,7 +6,7 @@ from typing import Final
 from llm_operator.api.reasons import Reason
 from llm_operator.api.rollout import OnFailure
 from llm_operator.api.status import RolloutPhase
-from llm_operator.rollout.position import Case, Position, needs_evidence
+from llm_operator.rollout.position import Case, Position
 from llm_operator.rollout.retreat import roll_back
 from llm_operator.rollout.sizes import WHOLE
 
@@ -16,7 +16,7 @@ _SECOND: Final = timedelta(seconds=1)
 def entered_step(position: Position, case: Case, index: int) -> Position:
     """Begin a step; its window opens when its share is applied."""
     step = case.steps(position)[index]
-    entered = position.but(
+    return position.but(
         phase=RolloutPhase.STEP,
         step=index,
         step_weight_percent=step.weight_percent,
@@ -35,10 +35,6 @@ def entered_step(position: Position, case: Case, index: int) -> Position:
         cause=None,
         message="",
     )
-    if not needs_evidence(entered):
-        return entered
-    message = f"Step {index + 1} of {len(case.steps(position))}: {step.weight_percent} %"
-    return entered.noted(Reason.STEP_REACHED, message)
 
 
 def promoting(position: Position, case: Case) -> Position:

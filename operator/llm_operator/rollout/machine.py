@@ -20,6 +20,7 @@ A pod counts as gone when its object is gone: a terminating one still holds its 
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -86,7 +87,10 @@ def advance(
 ) -> Decision:
     """Take every transition that is due now and say what follows from the state reached."""
     case = Case(intent, world, judgement, now.replace(microsecond=0))
-    position = obeyed(_observed(Position(rollout, stable), case), case)
+    observed = _observed(Position(rollout, stable), case)
+    position = obeyed(observed, case)
+    if _is_overruled(observed, position):
+        case = replace(case, judgement=None)
     for _ in range(_TRANSITIONS_MAX):
         following = _transition(position, case)
         if following == position:
@@ -103,6 +107,12 @@ def advance(
         wake_at=_wake_at(position, case),
         is_judged=window is not None and phase in _JUDGED and is_judged(position),
     )
+
+
+def _is_overruled(before: Position, after: Position) -> bool:
+    """Whether a command went on from a failure: a person has seen the verdict that led to it."""
+    by_failure = Reason.PAUSED_BY_FAILURE
+    return before.rollout.paused_by is by_failure and after.rollout.paused_by is not by_failure
 
 
 def _observed(position: Position, case: Case) -> Position:

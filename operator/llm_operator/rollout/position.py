@@ -155,11 +155,11 @@ def needs_evidence(position: Position) -> bool:
 
 
 def verdict(position: Position, case: Case) -> Judgement | None:
-    """Return the verdict about the window that is open; any other is late."""
+    """Return the verdict about the window that is open, or about none; any other is late."""
     judgement, window = case.judgement, position.rollout.window_started_at
-    if judgement is None or window is None or not is_judged(position):
+    if judgement is None or not is_judged(position):
         return None
-    return judgement if judgement.window_started_at == window else None
+    return judgement if judgement.window_started_at in (None, window) else None
 
 
 def failure(position: Position, case: Case) -> Note | None:

@@ -120,8 +120,11 @@ class VerdictOutcome(StrEnum):
 class Judgement:
     """A verdict about the canary within one window."""
 
-    window_started_at: datetime
-    """The window that it speaks about; a verdict of another window is late and counts nothing."""
+    window_started_at: datetime | None
+    """The window that it speaks about; a verdict of another window is late and counts nothing.
+
+    None where it is about the pods themselves, whatever was measured.
+    """
     outcome: VerdictOutcome
     reason: Reason
     message: str

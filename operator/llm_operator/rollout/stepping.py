@@ -6,6 +6,7 @@ from typing import Final
 
 from llm_operator.api.reasons import Reason
 from llm_operator.api.status import RolloutPhase
+from llm_operator.api.traffic import Provider
 from llm_operator.rollout.entering import entered_step, next_step, on_failure, paused, promoting
 from llm_operator.rollout.forward import judged, late, scaled, timed, watch_canary
 from llm_operator.rollout.position import (
@@ -20,7 +21,12 @@ from llm_operator.rollout.position import (
 from llm_operator.rollout.promotion import promoted
 from llm_operator.rollout.retreat import roll_back
 from llm_operator.rollout.scaling import goal, is_reached
-from llm_operator.rollout.sizes import claimed_pods, clears_first
+from llm_operator.rollout.sizes import (
+    WHOLE,
+    claimed_pods,
+    clears_first,
+    effective_weight_percent,
+)
 from llm_operator.rollout.state import Cause, Step, VerdictOutcome
 
 _SECOND: Final = timedelta(seconds=1)
@@ -152,10 +158,26 @@ def _opened(position: Position, case: Case) -> Position:
         clock = position.rollout.clock_started_at
         if position.rollout.elapsed_seconds is not None:
             clock = case.now - position.rollout.elapsed_seconds * _SECOND
-        return position.but(
+        opened = position.but(
             window_started_at=case.now, clock_started_at=clock or case.now, elapsed_seconds=None
         )
+        return _announced(opened, case) if clock is None else opened
     return scaled(position, case)
+
+
+def _announced(position: Position, case: Case) -> Position:
+    """Say that a canary's step is reached, and which share it is where pods decide that."""
+    rollout, steps = position.rollout, case.steps(position)
+    if not needs_evidence(position):
+        return position
+    weight = rollout.step_weight_percent
+    message = f"Step {(rollout.step or 0) + 1} of {len(steps)}: {weight} %"
+    canary, stable = case.canary(position).ready, case.stable(position).ready
+    effective = effective_weight_percent(canary, stable)
+    by_pods = position.frozen.provider is Provider.REPLICA_RATIO and 0 < weight < WHOLE
+    if by_pods and effective != weight:
+        message += f", which {canary} of {canary + stable} ready pods make {effective} %"
+    return position.noted(Reason.STEP_REACHED, message)
 
 
 def _passed(position: Position, case: Case) -> Position:

@@ -72,20 +72,25 @@ def from_holding(position: Position, case: Case) -> Position:
     is_passed = rollout.promote_asked and rollout.return_to is not RolloutPhase.PROMOTING
     if is_passed and case.canary(position).ready >= 1:
         return promoting(position, case)
-    if _has_no_news(position, case):
-        return _overdue_hold(position, case)
+    position = _watched_again(position, case)
     cause = holding_cause(position, case)
-    if cause is None:
-        return _returned(position, case)
-    return _overdue_hold(position.but(cause=cause.reason, message=cause.message), case)
+    if cause is not None:
+        return _overdue_hold(position.but(cause=cause.reason, message=cause.message), case)
+    if _waits_for_metrics(position) and verdict(position, case) is None:
+        return _overdue_hold(position, case)
+    return _returned(position, case)
 
 
-def _has_no_news(position: Position, case: Case) -> bool:
-    """Whether metrics are missing and nothing was heard since; a lost window is not waited for."""
-    rollout = position.rollout
-    if rollout.cause is not Reason.METRICS_MISSING or rollout.window_started_at is None:
-        return False
-    return verdict(position, case) is None
+def _waits_for_metrics(position: Position) -> bool:
+    return position.rollout.cause is Reason.METRICS_MISSING
+
+
+def _watched_again(position: Position, case: Case) -> Position:
+    """Open a window where the canary lost its share meanwhile: only reading tells of metrics."""
+    is_open = position.rollout.window_started_at is not None
+    if is_open or not _waits_for_metrics(position) or case.canary(position).ready == 0:
+        return position
+    return position.but(window_started_at=case.now)
 
 
 def _overdue_hold(position: Position, case: Case) -> Position:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from llm_operator.api.reasons import Reason
 from llm_operator.api.status import FrozenSettings, RolloutPhase, RolloutStatus, Status
+from llm_operator.judgement.restarts import PodRestarts, read_restarts
 from llm_operator.judgement.window import Window
 from llm_operator.rollout.state import Frozen, Judgement, Rollout, VerdictOutcome
 from llm_operator.rollout.total import ReplicasFloor
@@ -30,6 +31,8 @@ class Memory:
     """What the judge of the running step must remember."""
     verdict: Judgement | None = None
     """What the judge said last in that window, without its words."""
+    restarts: tuple[PodRestarts, ...] = ()
+    """Of the canary's pods, since it got its first share."""
     desired_replicas: int | None = None
     floor: ReplicasFloor | None = None
     is_lost: bool = False
@@ -46,6 +49,7 @@ def recall(json: Mapping[str, Any]) -> Memory:
         rollout=_recall_rollout(rollout),
         window=window,
         verdict=_recall_verdict(rollout, window),
+        restarts=_recall_restarts(json.get("rollout")),
         desired_replicas=status.desired_replicas,
         floor=ReplicasFloor(floor.value, floor.since) if floor else None,
         is_lost=status.observed_generation is None,
@@ -76,6 +80,10 @@ def _recall_frozen(stored: FrozenSettings) -> Frozen:
 def _recall_window(rollout: object) -> Window | None:
     """Read the judge's part as it stands: half a sum would be worse than none."""
     return Window.from_json(rollout.get("window")) if isinstance(rollout, Mapping) else None
+
+
+def _recall_restarts(rollout: object) -> tuple[PodRestarts, ...]:
+    return read_restarts(rollout.get("restarts")) if isinstance(rollout, Mapping) else ()
 
 
 def _recall_verdict(stored: RolloutStatus, window: Window | None) -> Judgement | None:

@@ -17,6 +17,7 @@ from llm_operator.api.tolerant import without_empty
 from llm_operator.api.traffic import Provider
 from llm_operator.conditions import format_time
 from llm_operator.diagnosis import Finding, summarise
+from llm_operator.judgement.restarts import PodRestarts, restarts_json
 from llm_operator.judgement.window import Window
 from llm_operator.rollout.state import Decision, Frozen, Judgement, Rollout, World
 from llm_operator.rollout.total import ReplicasFloor
@@ -44,6 +45,8 @@ class Progress:
     judgement: Judgement | None = None
     """The newest verdict about the step that runs."""
     window: Window | None = None
+    restarts: tuple[PodRestarts, ...] = ()
+    """Of the target's pods, as the judge counts them."""
 
 
 _NOTHING: Final = Progress()
@@ -78,6 +81,7 @@ def rollout_json(rollout: Rollout, progress: Progress = _NOTHING) -> _Json:
     plain = content.model_dump(mode="json", by_alias=True, exclude_none=True)
     if progress.window is not None:
         plain["window"] = progress.window.to_json()
+    plain["restarts"] = restarts_json(progress.restarts)
     written: _Json = without_empty(plain)
     return written
 
@@ -164,9 +168,8 @@ def _with_short_messages(status: _Json) -> _Json:
 
 
 def _with_few_restarts(status: _Json) -> _Json:
-    window = status["rollout"].get("window", {})
-    few = window | {"restarts": window.get("restarts", [])[:_FEW_ENTRIES]}
-    return status | {"rollout": status["rollout"] | {"window": few}}
+    few = status["rollout"].get("restarts", [])[:_FEW_ENTRIES]
+    return status | {"rollout": status["rollout"] | {"restarts": few}}
 
 
 def _with_short_message(entry: _Json) -> _Json:

@@ -18,6 +18,7 @@ BAD: Final = frozenset(
         Event.STABLE_NEVER_READY,
         Event.METRICS_LOST,
         Event.JUDGED_BAD,
+        Event.RESTARTING,
         Event.UNDECIDED,
         Event.TRAFFIC_STUCK,
         Event.DELAY,

@@ -43,6 +43,7 @@ class Event(StrEnum):
     METRICS_LOST = "metrics lost"
     METRICS_BACK = "metrics back"
     JUDGED_BAD = "judged bad"
+    RESTARTING = "canary restarts again and again"
     UNDECIDED = "never decided"
     JUDGED_GOOD = "judged good"
     COUNTER_RESET = "counter reset"
@@ -56,6 +57,7 @@ class Event(StrEnum):
 
 METRICS: Final = "metrics"
 BAD: Final = "bad"
+RESTARTS: Final = "restarts"
 UNDECIDED: Final = "undecided"
 TRAFFIC: Final = "traffic"
 
@@ -91,7 +93,7 @@ def _write_target(situation: Situation, target: int) -> Situation:
     return situation._replace(
         spec=situation.spec._replace(target=target),
         rejected=NOBODY,
-        faults=situation.faults - {BAD, UNDECIDED},
+        faults=situation.faults - {BAD, UNDECIDED, RESTARTS},
     )
 
 
@@ -217,8 +219,9 @@ _HAPPENINGS: Final[Mapping[Event, Callable[[Situation], Situation]]] = {
     Event.METRICS_LOST: _broken(METRICS),
     Event.METRICS_BACK: _mended(METRICS),
     Event.JUDGED_BAD: _broken(BAD),
+    Event.RESTARTING: _broken(RESTARTS),
     Event.UNDECIDED: _broken(UNDECIDED),
-    Event.JUDGED_GOOD: _mended(BAD, UNDECIDED),
+    Event.JUDGED_GOOD: _mended(BAD, UNDECIDED, RESTARTS),
     Event.COUNTER_RESET: _once(Event.COUNTER_RESET),
     Event.LATE_VERDICT: _once(Event.LATE_VERDICT),
     Event.TRAFFIC_STUCK: _broken(TRAFFIC),

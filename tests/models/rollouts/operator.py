@@ -255,11 +255,15 @@ def _split_weight(situation: Situation, route: Route) -> int:
 def judge(situation: Situation) -> Judgement | None:
     """Return what the judge says of the window that is open."""
     started_at = situation.kept.rollout.window_started_at
+    if events.RESTARTS in situation.faults:
+        return _judgement(None, VerdictOutcome.FAIL, Reason.CANARY_RESTARTING)
     if situation.once == Event.LATE_VERDICT:
         late = (started_at or NOW) - timedelta(seconds=7)
         return _judgement(late, VerdictOutcome.FAIL, Reason.ERRORS_TOO_HIGH)
-    if started_at is None:
-        return None
+    return None if started_at is None else _judge_window(situation, started_at)
+
+
+def _judge_window(situation: Situation, started_at: datetime) -> Judgement:
     if events.METRICS in situation.faults:
         return _judgement(started_at, VerdictOutcome.INCONCLUSIVE, Reason.METRICS_MISSING)
     if events.BAD in situation.faults:
@@ -270,7 +274,7 @@ def judge(situation: Situation) -> Judgement | None:
     return _judgement(started_at, VerdictOutcome.PASS, Reason.LIMITS_KEPT)
 
 
-def _judgement(started_at: datetime, outcome: VerdictOutcome, reason: Reason) -> Judgement:
+def _judgement(started_at: datetime | None, outcome: VerdictOutcome, reason: Reason) -> Judgement:
     return Judgement(
         window_started_at=started_at,
         outcome=outcome,

@@ -10,7 +10,7 @@ from typing import Final
 from llm_operator.api.reasons import Reason
 from llm_operator.api.status import RolloutPhase
 from tests.models.rollouts.cluster import NOBODY
-from tests.models.rollouts.events import BAD, Event, crash_loop
+from tests.models.rollouts.events import BAD, RESTARTS, Event, crash_loop
 from tests.models.rollouts.moves import finish
 from tests.models.rollouts.operator import Operator, name_of
 from tests.models.rollouts.situation import Situation
@@ -134,7 +134,7 @@ def _promote(answer: Answer) -> str:
 def _promoted(answer: Answer) -> str:
     if not answer.before.cluster.revisions[answer.before.spec.target].ready:
         return ""
-    if answer.now is _ROLLING_BACK and BAD in answer.before.faults:
+    if answer.now is _ROLLING_BACK and answer.before.faults & {BAD, RESTARTS}:
         return answer.must_not_be_stale()
     stopped = answer.holds_on_the_way or answer.now is _PAUSED
     went_on = answer.must_be_condemned() if stopped else answer.must(_PROMOTING, _BAKING, _STABLE)
@@ -142,7 +142,7 @@ def _promoted(answer: Answer) -> str:
 
 
 def _promote_step(answer: Answer) -> str:
-    if answer.was not in (_STEP, _PAUSED, _HOLDING):
+    if answer.was not in (_STEP, _PAUSED, _HOLDING) or answer.before.spec.paused:
         return answer.must_be_stale()
     before, after = answer.before.kept.rollout, answer.after.kept.rollout
     went_on = after.step != before.step or answer.now in (_PROMOTING, _BAKING, _STABLE)

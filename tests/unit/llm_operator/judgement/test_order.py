@@ -5,9 +5,10 @@ from typing import Any
 
 from llm_operator import kinds
 from llm_operator.api.analysis import Analysis
-from llm_operator.judgement.evidence import PODS_MAX, Evidence, restarts_of, targets_of
+from llm_operator.judgement.evidence import PODS_MAX, Evidence, targets_of
 from llm_operator.judgement.limits import limits_of
 from llm_operator.judgement.order import GONE_MAX, Order, Round, is_due, merged, order_for
+from llm_operator.judgement.restarts import restarts_of
 from tests.judgement_builders import CANARY, CASE, STABLE, START, canary, counted, stable
 
 SECOND = timedelta(seconds=1)

@@ -6,7 +6,6 @@ from datetime import timedelta
 import pytest
 
 from llm_operator.api.reasons import Reason
-from llm_operator.judgement.evidence import PodRestarts
 from llm_operator.judgement.verdict import unless_news
 from llm_operator.judgement.window import follow
 from llm_operator.rollout.state import Judgement, VerdictOutcome
@@ -287,48 +286,6 @@ def test_errors_of_pods_that_answered_fail_although_another_is_missing() -> None
     assert said(story.last) == (FAIL, Reason.ERRORS_TOO_HIGH)
 
 
-def test_a_canary_that_restarts_twice_with_the_same_exit_fails() -> None:
-    """Once may be an accident; the second time by the same exit code is a Fail, whatever else."""
-    story = begun(Story())
-    once = (PodRestarts("c", 1, exit_code=139),)
-    twice = (PodRestarts("c", 2, exit_code=139),)
-    assert said(story.judge(1, once)) == (INCONCLUSIVE, Reason.TOO_FEW_REQUESTS)
-    verdict = story.judge(2, twice)
-    assert said(verdict) == (FAIL, Reason.CANARY_RESTARTING)
-    assert verdict is not None
-    assert verdict.message == "The server of pod c has ended with exit code 139 more than once"
-
-
-def test_restarts_by_different_exits_do_not_add_up() -> None:
-    """An eviction and a liveness kill are two accidents."""
-    story = begun(Story())
-    story.judge(1, (PodRestarts("c", 1, exit_code=139),))
-    assert said(story.judge(2, (PodRestarts("c", 2, exit_code=1),))) != (
-        FAIL,
-        Reason.CANARY_RESTARTING,
-    )
-
-
-def test_restarts_before_the_first_window_do_not_count() -> None:
-    """A server that needed two attempts to load is judged by what it does then."""
-    story = Story()
-    story.round(0, canary(), stable(), restarts=(PodRestarts("c", 2, exit_code=1),))
-    story.judge(1, (PodRestarts("c", 3, exit_code=1),))
-    assert said(story.last) == (INCONCLUSIVE, Reason.TOO_FEW_REQUESTS)
-    story.judge(2, (PodRestarts("c", 4, exit_code=1),))
-    assert said(story.last) == (FAIL, Reason.CANARY_RESTARTING)
-
-
-def test_restarts_add_up_over_the_windows_of_a_rollout() -> None:
-    """A canary that ends once per step is restarting too."""
-    story = begun(Story())
-    once = (PodRestarts("c", 1, exit_code=139),)
-    story.judge(1, once)
-    story.window = follow(story.window, START + timedelta(seconds=60), once)
-    story.judge(61, (PodRestarts("c", 2, exit_code=139),))
-    assert said(story.last) == (FAIL, Reason.CANARY_RESTARTING)
-
-
 def test_work_without_progress_for_a_minute_fails() -> None:
     """Requests in the queue and not one step of the engine for 60 s is a Fail; less is not."""
     hangs = Pod("c", CANARY, counted(other=5), waiting=5, steps=7)
@@ -420,7 +377,7 @@ def test_a_guard_without_a_value_for_three_intervals_is_missing() -> None:
 def test_a_round_from_before_the_window_is_no_baseline() -> None:
     """A verdict on a step is never made from what was read before it."""
     story = begun(Story())
-    story.window = follow(None, START + timedelta(seconds=5), ())
+    story.window = follow(None, START + timedelta(seconds=5))
     assert story.judge(6) is None
 
 

@@ -9,15 +9,8 @@ from hypothesis import strategies as st
 
 from llm_operator.api.window import JudgementWindow
 from llm_operator.judgement.counters import Counters
-from llm_operator.judgement.evidence import PODS_MAX, PodRestarts
-from llm_operator.judgement.window import (
-    RESTARTS_MAX,
-    Baseline,
-    Side,
-    Window,
-    counted_restarts,
-    follow,
-)
+from llm_operator.judgement.evidence import PODS_MAX
+from llm_operator.judgement.window import Baseline, Side, Window, follow
 from tests.judgement_builders import START
 
 COUNTS = st.integers(0, 10**12)
@@ -37,10 +30,6 @@ WINDOWS = st.builds(
         Baseline, TIMES, st.dictionaries(st.text("bcdfghjk", min_size=8, max_size=8), SIDES)
     ),
     breaches=st.dictionaries(NAMES, TIMES, max_size=3),
-    restarts=st.lists(
-        st.builds(PodRestarts, NAMES, st.integers(1, 9), st.integers(-1, 255), st.integers(0, 9)),
-        max_size=3,
-    ).map(tuple),
     is_missing=st.booleans(),
 )
 JUNK = st.recursive(
@@ -62,8 +51,7 @@ def test_the_schema_takes_what_is_written(window: Window) -> None:
     sides = dict(list(window.baseline.sides.items())[:2]) if window.baseline else {}
     if window.baseline is not None:
         window = replace(window, baseline=replace(window.baseline, sides=sides))
-    pods = {entry.pod: entry for entry in window.restarts}
-    content = replace(window, restarts=tuple(pods.values())).to_json()
+    content = window.to_json()
     stored = JudgementWindow.model_validate(content)
     assert Window.from_json(stored.model_dump(mode="json", by_alias=True)) == Window.from_json(
         content
@@ -112,25 +100,10 @@ def test_the_largest_window_is_small() -> None:
 
 def test_a_window_is_kept_as_long_as_it_is_the_machine_s() -> None:
     """The same beginning, in whole seconds, is the same window; none is none; another is new."""
-    window = follow(None, START, ())
+    window = follow(None, START)
     assert window is not None
     known = replace(window, is_missing=True)
-    assert follow(known, START.replace(microsecond=700), ()) is known
-    assert follow(known, None, ()) is None
-    later = follow(known, START + timedelta(seconds=9), ())
+    assert follow(known, START.replace(microsecond=700)) is known
+    assert follow(known, None) is None
+    later = follow(known, START + timedelta(seconds=9))
     assert later == Window(START + timedelta(seconds=9))
-
-
-def test_restarts_of_pods_that_are_gone_are_forgotten() -> None:
-    """Memory is of pods that exist, and of a bounded number of them."""
-    many = tuple(PodRestarts(f"pod-{n:02}", 1, 1) for n in range(30))
-    counted = counted_restarts((), many)
-    assert len(counted) == RESTARTS_MAX
-    assert counted_restarts(counted, ()) == ()
-
-
-def test_restarts_that_were_not_watched_count_as_the_last_one() -> None:
-    """After a restart of the operator, a pod that restarted twice meanwhile has done so twice."""
-    known = (PodRestarts("c", 1, 139, 0),)
-    (counted,) = counted_restarts(known, (PodRestarts("c", 3, 139),))
-    assert counted.repeated == 2

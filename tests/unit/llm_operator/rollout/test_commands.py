@@ -198,11 +198,15 @@ def test_a_paused_spec_wins_over_resume_and_retry() -> None:
         assert "spec.rollout.paused" in note.message
 
 
-def test_promote_step_and_promote_pass_a_paused_spec() -> None:
-    """Only ``resume`` is refused: a person who names a step means it."""
+def test_promote_passes_a_paused_spec_and_promote_step_does_not() -> None:
+    """A step would pause again before its share moves: steps that nobody sees are not passed."""
     scene = builders.paused(Reason.PAUSED_BY_SPEC).with_policy(paused=True)
     assert scene.told(CommandVerb.PROMOTE).look().rollout.phase is PROMOTING
-    assert scene.told(CommandVerb.PROMOTE_STEP).look().rollout.step == 2
+    decision = scene.told(CommandVerb.PROMOTE_STEP).look()
+    assert decision.rollout.step == scene.rollout.step
+    [note] = decision.notes
+    assert note.reason is Reason.STALE_COMMAND
+    assert "spec.rollout.paused is true" in note.message
 
 
 def test_retry_forgets_the_rejection() -> None:

@@ -9,6 +9,7 @@ import pytest
 from llm_operator.api.reasons import Reason
 from llm_operator.api.rollout import OnFailure, Strategy
 from llm_operator.api.status import RolloutPhase
+from llm_operator.api.traffic import Provider
 from llm_operator.rollout.state import Pause, Step, VerdictOutcome
 from tests.builders import NOW
 from tests.rollout_builders import (
@@ -49,10 +50,10 @@ def test_preparation_asks_for_no_share() -> None:
 
 
 def test_the_first_step_begins_when_its_pods_are_ready() -> None:
-    """And is worth an event."""
+    """Its event comes when its share is applied."""
     decision = preparing(Pods(1)).look()
     assert (decision.rollout.phase, decision.rollout.step) == (RolloutPhase.STEP, 0)
-    assert Reason.STEP_REACHED in reasons(decision)
+    assert Reason.STEP_REACHED not in reasons(decision)
 
 
 def test_a_final_cause_ends_the_preparation_at_once() -> None:
@@ -363,3 +364,22 @@ def test_a_canary_none_of_whose_pods_can_come_back_fails_at_once() -> None:
         scene = stepping().seeing(old=Pods(3), new=pods)
         crashing = scene.with_cause(NEW, Reason.CRASH_LOOPING, final=True)
         assert crashing.look().rollout.phase is phase
+
+
+@pytest.mark.parametrize(
+    ("provider", "said"),
+    [
+        (Provider.GATEWAY_API, "Step 1 of 4: 25 %"),
+        (Provider.REPLICA_RATIO, "Step 1 of 4: 25 %, which 1 of 2 ready pods make 50 %"),
+    ],
+)
+def test_an_event_says_which_share_a_step_has(provider: Provider, said: str) -> None:
+    """Once it is applied; by number of pods it may be far from what was asked."""
+    frozen = replace(FROZEN, provider=provider)
+    scene = stepping().but(frozen=frozen, step=0, step_weight_percent=25, weight_percent=25)
+    scene = scene.but(held_total=1, window_started_at=None, clock_started_at=None)
+    scene = scene.asking(total=1).seeing(old=Pods(1), new=Pods(1))
+    traffic = replace(scene.world.traffic, weight_percent=25)
+    scene = replace(scene, world=replace(scene.world, traffic=traffic))
+    [note] = scene.look().notes
+    assert (note.reason, note.message) == (Reason.STEP_REACHED, said)

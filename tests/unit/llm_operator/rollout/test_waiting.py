@@ -23,6 +23,7 @@ from tests.rollout_builders import (
 )
 
 PASS, FAIL = VerdictOutcome.PASS, VerdictOutcome.FAIL
+UNDECIDED = VerdictOutcome.INCONCLUSIVE
 MISSING = (VerdictOutcome.INCONCLUSIVE, Reason.METRICS_MISSING)
 
 
@@ -96,12 +97,15 @@ def test_no_reading_is_no_news_of_metrics() -> None:
     assert replace(holding(), judgement=None).look().rollout.phase is RolloutPhase.HOLDING
 
 
-def test_a_window_that_was_lost_while_it_held_is_not_waited_for() -> None:
-    """The canary had no ready pod in between: nothing will ever be said of that window."""
+def test_metrics_that_are_missing_stay_so_until_they_are_read_again() -> None:
+    """A canary that was not ready in between is read anew before it gets its share back."""
     lost = holding().seeing(old=Pods(3), new=Pods(starting=2)).passed()
-    assert lost.rollout.window_started_at is None
-    back = replace(lost, judgement=None).seeing(old=Pods(3), new=Pods(2)).after(20)
-    assert back.look().rollout.phase is RolloutPhase.STEP
+    assert (lost.rollout.window_started_at, lost.rollout.weight_percent) == (None, 0)
+    silent = replace(lost, judgement=None).seeing(old=Pods(3), new=Pods(2)).after(20).passed()
+    assert (silent.rollout.phase, silent.rollout.weight_percent) == (RolloutPhase.HOLDING, 0)
+    assert silent.rollout.window_started_at == later(20)
+    heard = silent.hearing(UNDECIDED, Reason.TOO_FEW_REQUESTS)
+    assert heard.look().rollout.phase is RolloutPhase.STEP
 
 
 def test_a_failed_verdict_ends_what_waits() -> None:

@@ -11,8 +11,9 @@ from llm_operator.api.traffic import Provider
 from llm_operator.conditions import Verdict, merge_conditions
 from llm_operator.diagnosis import Finding
 from llm_operator.judgement.counters import Counters
-from llm_operator.judgement.evidence import PODS_MAX, PodRestarts
-from llm_operator.judgement.window import RESTARTS_MAX, Baseline, Side, Window
+from llm_operator.judgement.evidence import PODS_MAX
+from llm_operator.judgement.restarts import RESTARTS_MAX, PodRestarts
+from llm_operator.judgement.window import Baseline, Side, Window
 from llm_operator.rollout.state import AppliedTraffic, Judgement, VerdictOutcome, World
 from llm_operator.status import (
     Progress,
@@ -33,10 +34,10 @@ WINDOW = Window(
     started_at=NOW,
     baseline=Baseline(NOW, {OLD: SIDE, NEW: SIDE}),
     breaches={"g" * 62 + str(number): NOW for number in range(8)},
-    restarts=tuple(
-        PodRestarts(POD[:61] + f"{n:02}", 99, 137, RESTARTS_MAX - n) for n in range(RESTARTS_MAX)
-    ),
     is_missing=True,
+)
+RESTARTS = tuple(
+    PodRestarts(POD[:61] + f"{n:02}", 99, 137, RESTARTS_MAX - n) for n in range(RESTARTS_MAX)
 )
 
 
@@ -79,7 +80,7 @@ def largest_status(character: str) -> dict[str, Any]:
         "stableRevision": OLD,
         "model": {"source": "x" * 300, "revision": "x" * 64, "servedName": "x" * 64},
         "pods": pods_json(findings),
-        "rollout": rollout_json(rollout, Progress(20, 100, judgement, WINDOW)),
+        "rollout": rollout_json(rollout, Progress(20, 100, judgement, WINDOW, RESTARTS)),
     }
 
 
@@ -99,7 +100,7 @@ def test_cutting_a_status_loses_nothing_that_decides() -> None:
     assert after.window is not None
     assert after.window.baseline == WINDOW.baseline
     assert after.window.breaches == WINDOW.breaches
-    assert after.window.restarts == WINDOW.restarts[: len(after.window.restarts)] != ()
+    assert after.restarts == RESTARTS[: len(after.restarts)] != ()
 
 
 def test_a_status_that_fits_is_not_touched() -> None:
