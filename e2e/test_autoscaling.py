@@ -42,13 +42,16 @@ def manifest(**spec: object) -> Manifest:
     return resource
 
 
-def stable_pods_asked(namespace: Namespace) -> int:
-    """Return the replicas of the Deployment that the Service sends to."""
-    deployment = namespace.get(
-        kinds.DEPLOYMENT, f"{NAME}-{namespace.status(NAME)['stableRevision']}"
-    )
-    assert deployment is not None, "the stable revision has no Deployment"
-    return int(deployment["spec"]["replicas"])
+def stable_pods_asked(namespace: Namespace) -> int | None:
+    """Return the replicas of the stable revision's Deployment, 0 without one.
+
+    None where another revision became stable meanwhile: what was read may already be the old one's.
+    """
+    stable = namespace.status(NAME).get("stableRevision")
+    deployment = namespace.get(kinds.DEPLOYMENT, f"{NAME}-{stable}")
+    if namespace.status(NAME).get("stableRevision") != stable:
+        return None
+    return int(deployment["spec"]["replicas"]) if deployment else 0
 
 
 @dataclass(slots=True)
@@ -65,11 +68,8 @@ def watched(namespace: Namespace) -> Iterator[Totals]:
 
     def sample() -> None:
         while not stop.wait(0.2):
-            try:
-                total = stable_pods_asked(namespace)
-            except AssertionError:
-                total = 0
-            if not totals.seen or totals.seen[-1] != total:
+            total = stable_pods_asked(namespace)
+            if total is not None and totals.seen[-1:] != [total]:
                 totals.seen.append(total)
 
     thread = threading.Thread(target=sample)
