@@ -10,20 +10,23 @@ from dataclasses import dataclass
 import pytest
 
 from e2e.manifests import Manifest
-from e2e.operator_pods import Leader, freeze_pod, kill, leader, thaw_pod
+from e2e.operator_pods import Leader, kill, leader
 from e2e.rollouts import Diary, Rolled, noted, quick, served, step, wait_for_all
 from e2e.story import Cluster, Namespace
-from llm_operator import kinds
+from llm_operator.api.reasons import Reason
 from llm_operator.api.status import RolloutPhase
 
 pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
-LASTING = 75
+LASTING = 180
 """Seconds that a state with a length of its own lasts: longer than it takes to reach the others."""
+READY_SECONDS = 240
+REACHED_SECONDS = 150
 NEW = "--simulated-prefill-tokens-per-second=40000"
-SLOW = "--simulated-load-seconds=20"
-SLOWER = "--simulated-load-seconds=45"
+SLOW = "--simulated-load-seconds=45"
+"""What is on its way is there while one of its pods loads."""
 TAKE_OVER_SECONDS = 30
+LOOK_SECONDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +51,43 @@ class Case:
         return served(self.name, self.rollout, *self.flags_before, replicas=self.replicas)
 
 
-ONE_STEP = quick(step(50, LASTING))
+def patient(*steps: Manifest, analysis: Manifest | None = None, **fields: object) -> Manifest:
+    """Return ``spec.rollout`` that gives nothing up while the others get to their states."""
+    longer = {"inconclusiveSeconds": 600, "progressDeadlineSeconds": 600}
+    return quick(*steps, analysis=analysis) | longer | fields
+
+
+UNREADABLE: Manifest = {
+    "guards": [{"name": "asked-of-nobody", "query": "vector(0)", "maximum": "0"}],
+    "prometheus": {"address": "http://127.0.0.1:9"},
+}
+"""Holds a step for as long as the spec says so: nothing listens on that port of the operator."""
+READABLE: Manifest = {"guards": [], "prometheus": None}
+
+ONE_STEP = patient(step(50, LASTING))
 CASES = (
     Case(RolloutPhase.STABLE, ONE_STEP, comes_back=True),
-    Case(RolloutPhase.PREPARING, quick(step(100)), flags=(NEW, SLOWER)),
+    Case(RolloutPhase.PREPARING, patient(step(100)), flags=(NEW, SLOW)),
     Case(RolloutPhase.STEP, ONE_STEP),
-    Case(RolloutPhase.PAUSED, quick(step(50, 1, pause={"seconds": LASTING}))),
-    Case(RolloutPhase.HOLDING, ONE_STEP),
-    Case(RolloutPhase.PROMOTING, quick(step(50, 1)), replicas=2, flags=(NEW, SLOW)),
-    Case(RolloutPhase.BAKING, quick(strategy="BlueGreen", bakeSeconds=LASTING)),
+    Case(RolloutPhase.PAUSED, patient(step(50, 1, pause={"seconds": LASTING}))),
+    Case(RolloutPhase.HOLDING, patient(step(50, 1), analysis=UNREADABLE)),
+    Case(RolloutPhase.PROMOTING, patient(step(50, 1)), replicas=2, flags=(NEW, SLOW)),
+    Case(RolloutPhase.BAKING, patient(strategy="BlueGreen", bakeSeconds=LASTING)),
     Case(
         RolloutPhase.ROLLING_BACK,
-        quick(step(100, LASTING)),
+        patient(step(100, LASTING)),
         replicas=2,
         flags_before=(SLOW,),
         comes_back=True,
     ),
     Case(RolloutPhase.ROLLED_BACK, ONE_STEP, comes_back=True),
+)
+STAYING = (RolloutPhase.STEP, RolloutPhase.PAUSED, RolloutPhase.HOLDING, RolloutPhase.BAKING)
+CHANGED_FIRST = (
+    *STAYING,
+    RolloutPhase.PROMOTING,
+    RolloutPhase.ROLLING_BACK,
+    RolloutPhase.ROLLED_BACK,
 )
 
 
@@ -82,46 +105,37 @@ class Scene:
     """UIDs of all of its pods that were not ending."""
 
 
+def case_of(phase: RolloutPhase) -> Case:
+    """Return the case of a state."""
+    return next(case for case in CASES if case.phase is phase)
+
+
 def change(namespace: Namespace, phase: RolloutPhase) -> Rolled:
     """Give the resource of this state its new version."""
-    [case] = [case for case in CASES if case.phase is phase]
+    case = case_of(phase)
     resource = Rolled(namespace, case.name)
     resource.edit_args(*case.flags)
     return resource
 
 
-def lead_up(namespace: Namespace) -> str:
-    """Bring every resource into its state; return the name of the pod that is frozen for one."""
-    for lasting in (RolloutPhase.STEP, RolloutPhase.PAUSED, RolloutPhase.BAKING):
-        change(namespace, lasting)
-    promoted = change(namespace, RolloutPhase.PROMOTING)
-    held = change(namespace, RolloutPhase.HOLDING)
-    back = change(namespace, RolloutPhase.ROLLING_BACK)
-    rejected = change(namespace, RolloutPhase.ROLLED_BACK)
-    rejected.until(RolloutPhase.STEP)
+def lead_up(namespace: Namespace) -> None:
+    """Bring every resource into its state: first those that stay there, last those that do not."""
+    changed = {phase: change(namespace, phase) for phase in CHANGED_FIRST}
+    rejected, back = changed[RolloutPhase.ROLLED_BACK], changed[RolloutPhase.ROLLING_BACK]
+    rejected.until(RolloutPhase.STEP, within_seconds=REACHED_SECONDS)
     rejected.tell("abort")
-    held.until(RolloutPhase.STEP)
+    for phase in STAYING:
+        changed[phase].until(phase, within_seconds=REACHED_SECONDS)
+    assert changed[RolloutPhase.HOLDING].rollout["reason"] == Reason.METRICS_MISSING
     namespace.until(
         "the canary that will go back has all of the traffic",
         lambda: back.rollout.get("windowStartedAt"),
-        within_seconds=60,
+        within_seconds=REACHED_SECONDS,
     )
-    promoted.until(RolloutPhase.PROMOTING, within_seconds=90)
+    promoted = changed[RolloutPhase.PROMOTING]
+    promoted.until(RolloutPhase.PROMOTING, within_seconds=REACHED_SECONDS)
     change(namespace, RolloutPhase.PREPARING)
-    frozen = pod_of(held)
-    freeze_pod(namespace.cluster, frozen)
     back.tell("abort")
-    return frozen
-
-
-def pod_of(resource: Rolled) -> str:
-    """Return the name of the one pod of the revision that is rolled out."""
-    [name] = [
-        str(pod["metadata"]["name"])
-        for pod in resource.namespace.live_pods(resource.name)
-        if pod["metadata"]["labels"][kinds.REVISION_LABEL] == resource.target
-    ]
-    return name
 
 
 def phases(namespace: Namespace) -> dict[str, str]:
@@ -132,11 +146,13 @@ def phases(namespace: Namespace) -> dict[str, str]:
 def kill_the_leader(cluster: Cluster, namespace: Namespace) -> Leader:
     """Kill the leader as soon as every resource is in its state; return who it was."""
     wanted = {case.name: str(case.phase) for case in CASES}
-    namespace.until(
-        f"every resource is in its state: {wanted}",
-        lambda: phases(namespace) == wanted,
-        within_seconds=30,
-    )
+
+    def all_are_there() -> bool:
+        elsewhere = dict(phases(namespace).items() - wanted.items())
+        assert not elsewhere, f"elsewhere: {elsewhere}"
+        return True
+
+    namespace.until("every resource is in its state", all_are_there, within_seconds=30)
     dead = leader(cluster)
     kill(cluster, dead)
     return dead
@@ -148,10 +164,10 @@ def scene(cluster: Cluster, module_namespace: Namespace) -> Iterator[Scene]:
     for case in CASES:
         module_namespace.apply(case.manifest())
     resources = [Rolled(module_namespace, case.name) for case in CASES]
-    wait_for_all(resources)
+    wait_for_all(resources, within_seconds=READY_SECONDS)
     before = {resource.name: resource.stable for resource in resources}
     with noted(module_namespace) as diary:
-        frozen = lead_up(module_namespace)
+        lead_up(module_namespace)
         dead = kill_the_leader(cluster, module_namespace)
         at_death = phases(module_namespace)
         pods = {each.name: live_uids(each) for each in resources}
@@ -160,8 +176,10 @@ def scene(cluster: Cluster, module_namespace: Namespace) -> Iterator[Scene]:
             lambda: leader(cluster).identity != dead.identity,
             within_seconds=TAKE_OVER_SECONDS,
         )
-        time.sleep(2)  # the new leader meets the frozen canary
-        thaw_pod(cluster, frozen)
+        time.sleep(LOOK_SECONDS)  # the new leader finds that what is missing is missing still
+        held = Rolled(module_namespace, case_of(RolloutPhase.HOLDING).name)
+        assert held.phase == RolloutPhase.HOLDING
+        held.edit(rollout={"analysis": READABLE})
         yield Scene(module_namespace, diary, before, at_death, pods)
 
 
@@ -179,13 +197,13 @@ def test_a_rollout_goes_on_from_the_state_that_it_was_in(scene: Scene, case: Cas
     target = resource.target
 
     if case.phase in (RolloutPhase.ROLLING_BACK, RolloutPhase.ROLLED_BACK):
-        resource.until(RolloutPhase.ROLLED_BACK, within_seconds=120)
+        resource.until(RolloutPhase.ROLLED_BACK, within_seconds=REACHED_SECONDS)
         assert resource.stable == before
     elif case.phase is RolloutPhase.STABLE:
         resource.namespace.until_settled(case.name)
         assert resource.stable == before
     else:
-        resource.until_promoted(target, within_seconds=150)
+        resource.until_promoted(target, within_seconds=LASTING + REACHED_SECONDS)
 
     last = before if case.comes_back else target
     resource.until_alone(last)
