@@ -53,7 +53,7 @@ def at_rest(namespace: Namespace) -> int:
     resources = [Rolled(namespace, each["metadata"]["name"]) for each in ready]
     wait_for_all(resources)
     _change({each.name: each for each in resources})
-    _until_nobody_writes(namespace)
+    until_nobody_writes(namespace)
     return len(ready) + 1
 
 
@@ -78,7 +78,7 @@ def _change(resources: dict[str, Rolled]) -> None:
     resources["scaled"].namespace.until_settled("scaled")
 
 
-def _until_nobody_writes(namespace: Namespace) -> None:
+def until_nobody_writes(namespace: Namespace) -> None:
     """Wait until no LLMDeployment here, its status included, has been written for a while."""
     seen: dict[tuple[str, ...], float] = {}
 

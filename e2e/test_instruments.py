@@ -2,8 +2,11 @@
 
 from typing import Any
 
+import httpx
+
 from e2e import audit
 from e2e.ownership import fields_with_two_managers
+from e2e.retag import copy_manifest
 
 
 def entry(manager: str, operation: str, fields: dict[str, Any]) -> dict[str, Any]:
@@ -53,3 +56,22 @@ def test_writes_are_what_changes_objects_but_not_the_lease_nor_events() -> None:
     assert [str(request) for request in written] == ["patch deployments n/chat -> 403"]
     assert written[0].pod == "operator-0"
     assert written[0].forbidden
+
+
+def test_another_tag_has_the_same_manifest_byte_for_byte() -> None:
+    """The digest, and with it every layer, stays."""
+    kind = {"Content-Type": "application/vnd.oci.image.manifest.v1+json"}
+    manifests = {"/v2/llm-operator/manifests/one": b'{"layers": [] }'}
+
+    def registry(request: httpx.Request) -> httpx.Response:
+        if request.method == "PUT":
+            assert request.headers["Content-Type"] == kind["Content-Type"]
+            manifests[request.url.path] = request.content
+            return httpx.Response(201)
+        assert kind["Content-Type"] in request.headers["Accept"]
+        return httpx.Response(200, headers=kind, content=manifests[request.url.path])
+
+    with httpx.Client(transport=httpx.MockTransport(registry)) as client:
+        copy_manifest(client, "http://localhost:5000/v2/llm-operator/manifests/one", "two")
+
+    assert manifests["/v2/llm-operator/manifests/two"] == b'{"layers": [] }'
