@@ -21,7 +21,6 @@ READY = {"type": "Ready", "status": "True", "reason": "Available"}
 
 
 @pytest.mark.cluster
-@pytest.mark.long
 def test_the_sample_of_faults_is_named_in_time(
     cluster: Cluster, record_property: Callable[[str, object], None]
 ) -> None:

@@ -1,11 +1,13 @@
 """Rollouts behind a real Gateway: exact shares, whole streams, pinned requests, named refusals."""
 
+from dataclasses import dataclass
+
 import pytest
 
 from e2e import gateway
 from e2e.cluster import gateway as addon
 from e2e.gateway import behind, bound_points, count_shares, until_paused_at
-from e2e.rollouts import quick, served, step
+from e2e.rollouts import STEP_MILLISECONDS, quick, served, step
 from e2e.story import Cluster, Namespace
 from e2e.traffic.harness import Load, start
 from llm_operator import kinds
@@ -15,12 +17,30 @@ from llm_operator.api.status import RolloutPhase
 # Whoever is first compiles Traefik: six minutes, once per machine.
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600, func_only=True)]
 
-SAMPLE = 1500
-WEIGHTS = (10, 25, 50)
 NEW = "--simulated-prefill-tokens-per-second=40000"
 NEWER = "--simulated-prefill-tokens-per-second=50000"
-LONG = Load(1, 1, 2, long_tokens=3200)
-LONG_SECONDS = 60
+ENDED_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How much of it is enough: at which weights, by how many requests, with how long streams."""
+
+    name: str
+    weights: tuple[int, ...]
+    requests: int
+    stream_seconds: int
+
+    @property
+    def load(self) -> Load:
+        """Traffic with streams that last so long, and a little longer."""
+        tokens = (self.stream_seconds + 2) * 1000 // STEP_MILLISECONDS
+        return Load(1, 1, 2, long_tokens=tokens)
+
+
+SAMPLE = Extent("sample", (10, 50), 600, 15)
+WHOLE = Extent("whole", (10, 25, 50), 1500, 60)
+EXTENTS = (SAMPLE, pytest.param(WHOLE, marks=pytest.mark.long))
 
 
 @pytest.fixture(scope="module")
@@ -30,43 +50,43 @@ def gated(cluster: Cluster, module_namespace: Namespace) -> Namespace:
     return module_namespace
 
 
-@pytest.mark.long
-def test_shares_are_the_weights_and_no_stream_is_cut(gated: Namespace) -> None:
-    """Through every step to the end of the bake: exact shares, pins, and streams of a minute."""
-    stops = (step(weight, pause={}) for weight in WEIGHTS)
-    resource = behind(gated, "shared", *stops, step(100))
+@pytest.mark.parametrize("extent", EXTENTS, ids=lambda extent: str(extent.name))
+def test_shares_are_the_weights_and_no_stream_is_cut(gated: Namespace, extent: Extent) -> None:
+    """Through every step to the end of the bake: exact shares, pins, and long streams."""
+    name = f"shared-{extent.name}"
+    stops = (step(weight, 1, pause={}) for weight in extent.weights)
+    resource = behind(gated, name, *stops, step(100, 1))
     before = resource.stable
-    traffic = gateway.send(gated, "shared", LONG)
-    inside = start(gated, "shared", Load(1, 1, 0, fresh_connections=True))
+    traffic = gateway.send(gated, name, extent.load)
+    inside = start(gated, name, Load(1, 1, 0, fresh_connections=True))
     for each in (traffic, inside):
         each.until_answered(within_seconds=60)
 
     resource.edit_args(NEW)
     canary = resource.until_target_is_not(before)
-    for weight_percent in WEIGHTS:
+    for weight_percent in extent.weights:
         until_paused_at(resource, weight_percent)
-        shares = count_shares(gated, "shared", SAMPLE)
+        shares = count_shares(gated, name, extent.requests)
         assert not shares.failed, shares
         assert set(shares.answered) == {before, canary}
         off = shares.percent(canary) - weight_percent
-        assert abs(off) <= bound_points(SAMPLE, weight_percent), shares
+        assert abs(off) <= bound_points(extent.requests, weight_percent), shares
         for revision in (before, canary):
-            pinned = count_shares(gated, "shared", 20, revision=revision)
+            pinned = count_shares(gated, name, 20, revision=revision)
             assert pinned.answered == {revision: 20}, "the header does not pin"
         resource.tell("promote-step")
     resource.until_promoted(canary)
-    resource.until_alone(canary, within_seconds=3 * LONG_SECONDS)
+    resource.until_alone(canary, within_seconds=ENDED_SECONDS + 2 * extent.stream_seconds)
 
     traffic.stop()
     inside.stop()
     report = traffic.report()
     report.assert_undisturbed(at_least=100)
-    assert report.long_streams(at_least_seconds=LONG_SECONDS), "no stream ran for a minute"
+    assert report.long_streams(at_least_seconds=extent.stream_seconds), "no stream ran that long"
     inside.report().assert_undisturbed(at_least=100)
-    assert gated.get(kinds.SERVICE, "shared-canary") is None, "the canary's Service is left"
+    assert gated.get(kinds.SERVICE, f"{name}-canary") is None, "the canary's Service is left"
 
 
-@pytest.mark.long
 def test_an_abort_gives_everything_back_to_stable(gated: Namespace) -> None:
     """The route moves first: no request of anybody is lost, and stable keeps its pods."""
     resource = behind(gated, "aborted", step(50, pause={}), step(100))
@@ -79,7 +99,7 @@ def test_an_abort_gives_everything_back_to_stable(gated: Namespace) -> None:
 
     resource.tell("abort")
     resource.until(RolloutPhase.ROLLED_BACK)
-    resource.until_alone(before, within_seconds=LONG_SECONDS)
+    resource.until_alone(before, within_seconds=ENDED_SECONDS)
 
     assert count_shares(gated, "aborted", 50).answered == {before: 50}
     assert resource.pods(before) == pods

@@ -11,9 +11,9 @@ from e2e.rollouts import Rolled, wait_for_all
 from e2e.story import Namespace
 from llm_operator import kinds
 
-pytestmark = [pytest.mark.cluster, pytest.mark.long]
+pytestmark = pytest.mark.cluster
 
-SIDE_BY_SIDE = 6
+SIDE_BY_SIDE = 12
 Record = Callable[[str, object], None]
 
 

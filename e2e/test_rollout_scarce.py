@@ -14,7 +14,7 @@ from e2e.traffic.harness import Load, start
 from llm_operator.api.reasons import Reason
 from llm_operator.kinds import ResourceKind
 
-pytestmark = [pytest.mark.cluster, pytest.mark.long]
+pytestmark = pytest.mark.cluster
 
 FOUR, TWO = "example.com/e2e-four", "example.com/e2e-two"
 NEW = "--simulated-prefill-tokens-per-second=40000"

@@ -18,7 +18,7 @@ from llm_operator import kinds
 from llm_operator.api.reasons import Reason
 from llm_operator.api.status import RolloutPhase
 
-pytestmark = [pytest.mark.cluster, pytest.mark.long]
+pytestmark = pytest.mark.cluster
 
 LOAD = Load(1, 1, 1, long_tokens=500, fresh_connections=True)
 REJECTED_SECONDS = 150

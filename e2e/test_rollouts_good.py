@@ -15,7 +15,7 @@ from e2e.story import Namespace
 from e2e.traffic.harness import Load, Report, Traffic, start
 from llm_operator.api.status import RolloutPhase
 
-pytestmark = [pytest.mark.cluster, pytest.mark.long]
+pytestmark = pytest.mark.cluster
 
 LOAD = Load(1, 1, 1, long_tokens=300, fresh_connections=True)
 FOREVER = 3600
