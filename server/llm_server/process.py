@@ -32,6 +32,7 @@ from llm_server.ending import (
 from llm_server.engine.batch import RunnerLost
 from llm_server.engine.loop import EnginePulse, EngineSinks, EngineThread
 from llm_server.http.app import create_app
+from llm_server.http.connection import ConnectionLimits
 from llm_server.http.endpoints import Edge
 from llm_server.http.gate import GateRules
 from llm_server.http.keys import KeyRing
@@ -220,9 +221,10 @@ class ServerProcess:
             wall_clock=time.time,  # noqa: TID251  # the edge reads the clock
             new_seed=lambda: secrets.randbits(63),
         )
+        limits = ConnectionLimits(self._settings.effective_max_connections)
         with _naming("http_port", self._settings.http_port):
             server = ApiServer(
-                create_app(edge, rules), self._settings.host, self._settings.http_port
+                create_app(edge, rules), self._settings.host, self._settings.http_port, limits
             )
         _LOG.info(
             "Listening",

@@ -24,6 +24,8 @@ from llm_server.simulated_settings import SimulatedSettings
 CONFIG = "config"
 _SIMULATED = f"builtin://{contract.BUILTIN_SIMULATED}"
 
+_SPARE_CONNECTIONS = 512  # with batch and queue of the defaults within 1024 descriptors
+
 # Kubernetes injects such names for a Service called `llm-server` (service links).
 _SERVICE_LINK = re.compile(
     r"(.*_)?SERVICE_(HOST|PORT(_.*)?)|(.*_)?PORT(_\d+_(TCP|UDP|SCTP)(_.*)?)?"
@@ -78,6 +80,13 @@ class ServerSettings(SimulatedSettings):
     max_queued_requests: int = Field(
         default=256, ge=0, le=100_000, description="requests that may wait beyond the batch"
     )
+    max_connections: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="connections that may be open to the API; "
+        f"absent: {_SPARE_CONNECTIONS} more than batch and queue hold",
+    )
     max_body_bytes: int = Field(
         default=4 * 1024 * 1024, ge=1024, le=1024**3, description="bytes of one request's body"
     )
@@ -114,6 +123,13 @@ class ServerSettings(SimulatedSettings):
         if self.drain_seconds is None:
             return self.request_timeout_seconds
         return self.drain_seconds
+
+    @property
+    def effective_max_connections(self) -> int:
+        """``max_connections``, or one for each request inside and some that idle."""
+        if self.max_connections is None:
+            return self.max_batch_size + self.max_queued_requests + _SPARE_CONNECTIONS
+        return self.max_connections
 
 
 def parse(arguments: list[str], environ: Mapping[str, str]) -> ServerSettings:

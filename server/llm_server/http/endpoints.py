@@ -14,7 +14,7 @@ from llm_server.engine.request import SamplingParams
 from llm_server.errors import ModelNotServed
 from llm_server.http import schemas
 from llm_server.http.answer import Delivery, GenerationResponse, Question
-from llm_server.http.errors import BodyRefused
+from llm_server.http.errors import Unreadable
 from llm_server.http.schemas import GenerationFields
 from llm_server.http.shapes import AnswerHead, ChatShape, CompletionShape
 from llm_server.models.tokenizer import ChatMessage
@@ -99,7 +99,7 @@ class Endpoints:
             async with asyncio.timeout(_BODY_SECONDS):
                 return await _read_bounded(request, self._edge.max_body_bytes)
         except TimeoutError:
-            raise BodyRefused(
+            raise Unreadable(
                 f"The body did not arrive within {_BODY_SECONDS} s",
                 status=408,
                 code="request_timeout",
@@ -150,7 +150,7 @@ async def _read_bounded(request: Request, max_bytes: int) -> bytes:
     return bytes(body)
 
 
-def _too_large(max_bytes: int) -> BodyRefused:
-    return BodyRefused(
+def _too_large(max_bytes: int) -> Unreadable:
+    return Unreadable(
         f"The body must be at most {max_bytes} bytes", status=413, code="body_too_large"
     )

@@ -38,8 +38,11 @@ class RouteUnknown(ServingError):
         self.allowed = allowed
 
 
-class BodyRefused(ServingError):
-    """The body could not be read: too large (413) or too slow (408)."""
+class Unreadable(ServingError):
+    """The request could not be read.
+
+    Its body is too large (413) or too slow (408), its head too large (431), or it is no HTTP (400).
+    """
 
     def __init__(self, message: str, *, status: int, code: str) -> None:
         super().__init__(message)
@@ -106,7 +109,7 @@ def _respond_edge(error: ServingError) -> Response:
         case RouteUnknown(message=message, allowed=str(allowed)):
             body = error_body(message, kind=INVALID_REQUEST, code="method_not_allowed")
             return _json(405, body, {"allow": allowed})
-        case BodyRefused(message=message, status=status, code=code):
+        case Unreadable(message=message, status=status, code=code):
             body = error_body(message, kind=INVALID_REQUEST, code=code)
             return _json(status, body, {"connection": "close"})
         case _:

@@ -3,9 +3,16 @@
 import contextlib
 import socket
 from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING, cast
 
 import uvicorn
 from starlette.types import ASGIApp
+
+from llm_server.http.connection import ApiConnection, ConnectionLimits
+
+if TYPE_CHECKING:
+    import asyncio
 
 _KEEP_ALIVE_SECONDS = 75  # longer than the idle time-outs of common proxies
 _CLOSE_SECONDS = 5  # for answers that are still being sent when the server stops
@@ -15,13 +22,13 @@ _BACKLOG = 2048
 class ApiServer:
     """Serves an application on one address."""
 
-    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
+    def __init__(self, app: ASGIApp, host: str, port: int, limits: ConnectionLimits) -> None:
         """Bind and listen. Raises OSError when that is not possible."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.create_server((host, port), family=family, backlog=_BACKLOG)
         config = uvicorn.Config(
             app,
-            http="httptools",
+            http=cast("type[asyncio.Protocol]", partial(ApiConnection, limits)),
             ws="none",
             lifespan="off",
             log_config=None,

@@ -171,6 +171,19 @@ def test_a_large_body_is_refused(serve: Serve) -> None:
     assert (announced.status_code, chunked.status_code) == (413, 413)
 
 
+def test_a_connection_too_many_and_a_head_too_large_are_refused(serve: Serve) -> None:
+    """The process keeps to ``--max-connections`` and to 64 KiB of headers, and lives on."""
+    server = serve("--max-connections", "1")
+
+    with server.client() as first, server.client() as second:
+        large = first.get("/health", headers={"x-large": "v" * 70_000})
+        assert (large.status_code, large.headers["connection"]) == (431, "close")
+        assert first.get("/health").status_code == 200
+        surplus = second.get("/health")
+
+    assert (surplus.status_code, surplus.headers["retry-after"]) == (503, "1")
+
+
 def test_keys_guard_the_api_and_follow_their_files(serve: Serve, tmp_path: Path) -> None:
     """Without a key 401 on every path of /v1; health is open; a new key works within seconds."""
     (tmp_path / "alice").write_text("first\n")

@@ -68,6 +68,13 @@ def test_a_wrong_setting_stops_the_start_and_is_named(
     assert accepted in failure.value.message
 
 
+def test_each_request_inside_finds_a_connection() -> None:
+    """Without a bound of their own, connections are as many as batch and queue hold, and more."""
+    assert parse([], {}).effective_max_connections == 32 + 256 + 512
+    assert parse(["--max-queued-requests", "5000"], {}).effective_max_connections > 5000
+    assert parse(["--max-connections", "7"], {}).effective_max_connections == 7
+
+
 @pytest.mark.parametrize("name", FaultSettings.model_fields)
 def test_only_the_simulated_model_can_be_made_to_fail(name: str) -> None:
     """A fault that another model is asked for stops the start and is named as it was given."""
