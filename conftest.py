@@ -12,6 +12,8 @@ from xdist.scheduler import LoadScopeScheduling
 if TYPE_CHECKING:
     from xdist.remote import Producer
 
+pytest_plugins = ["tests.left_out"]
+
 
 class _ClusterInOneProcess(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
