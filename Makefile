@@ -15,8 +15,7 @@ help: ## list the targets
 
 $(UV):
 	@echo "env: uv $(UV_VERSION)"
-	@python3 -m venv $(CACHE)/uv-$(UV_VERSION)
-	@$(CACHE)/uv-$(UV_VERSION)/bin/python -m pip install -q --require-hashes -r requirements/uv.txt
+	@sh build/uv.sh $(CACHE)/uv-$(UV_VERSION)
 
 .venv/.locked: requirements/dev.txt requirements/model.txt pyproject.toml | $(UV)
 	@echo "env: .venv from requirements/dev.txt"
