@@ -16,6 +16,7 @@ import yaml
 import e2e.cluster
 from e2e import diagnostics
 from e2e.access import api_client
+from e2e.asking import Client, start_client
 from e2e.cluster.content import exclusive
 from e2e.hub_pod import Hub, start_hub, stop_hub
 from e2e.installation import install_operator, pull_images
@@ -94,6 +95,12 @@ def module_namespace(cluster: Cluster) -> Iterator[Namespace]:
     """A namespace that the tests of a module share."""
     with _fresh_namespace(cluster) as namespace:
         yield namespace
+
+
+@pytest.fixture(scope="module")
+def client(module_namespace: Namespace) -> Client:
+    """A pod that asks, in the namespace that the tests of a module share."""
+    return start_client(module_namespace)
 
 
 @pytest.fixture(scope="session")

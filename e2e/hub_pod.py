@@ -19,7 +19,7 @@ PORT = 8080
 LABELS = {"app": "llm-operator-e2e-hub"}
 CODE = Path(hub.__file__).parent
 CODE_PATH = "/hub/e2e/hub"
-TOKEN = "hf_right"  # noqa: S105  # nobody presents it: the private repository is never opened
+TOKEN = "hf_right"  # noqa: S105  # of this Hub alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,8 @@ class Hub:
     private_repository: str = "e2e/private"
     failing_repository: str = "e2e/failing"
     revision: str = "main"
+    token: str = TOKEN
+    """Opens the private repository."""
 
     def server(self) -> Manifest:
         """Return the ``spec.server`` of a resource that downloads from here."""
@@ -41,7 +43,7 @@ def _content(hub_: Hub) -> dict[str, str]:
     tiny = {"main": f"{contract.BUILTIN_MODELS_PATH}/{contract.BUILTIN_TINY}"}
     repositories = {
         hub_.public_repository: {"revisions": tiny},
-        hub_.private_repository: {"revisions": tiny, "token": TOKEN},
+        hub_.private_repository: {"revisions": tiny, "token": hub_.token},
         hub_.failing_repository: {"revisions": tiny, "status": 503},
     }
     code = {path.name: path.read_text() for path in sorted(CODE.glob("*.py"))}

@@ -1,12 +1,14 @@
-"""Real models through a real Service: the embedded one, and one that the hub client downloads."""
+"""Real models through a real Service: the embedded one, a hub's, and one that lies on a claim."""
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from e2e.asking import Client
+from e2e.cluster.commands import CommandFailed
 from e2e.hub_pod import Hub
-from e2e.manifests import TORCH_RESOURCES, claim, client_pod, llm_deployment
+from e2e.installation import SERVER_PYTHON
+from e2e.manifests import TORCH_RESOURCES, claim, client_pod, llm_deployment, secret
 from e2e.story import Namespace
 from llm_operator import kinds
 from llm_server import contract
@@ -15,30 +17,18 @@ pytestmark = pytest.mark.cluster
 
 Record = Callable[[str, object], None]
 DEFINITE = "What is the capital of France? Answer in one word."
+TINY = f"{contract.BUILTIN_MODELS_PATH}/{contract.BUILTIN_TINY}"
 
 
-@pytest.fixture(scope="module")
-def client(module_namespace: Namespace) -> str:
-    """The name of a running pod that has the openai client in it."""
-    image = module_namespace.cluster.images.client
-    module_namespace.apply(client_pod("client", image, ["sleep", "infinity"]))
-    module_namespace.kubectl("wait", "--for=condition=Ready", "pod/client", "--timeout=60s")
-    return "client"
-
-
-def ask(namespace: Namespace, client: str, name: str, prompt: str) -> tuple[str, dict[str, object]]:
-    """Stream one chat answer through the Service; return the text and its figures."""
-    chat = ["python3", "chat.py", f"--base-url=http://{name}/v1", f"--model={name}"]
-    outcome = namespace.cluster.backend.attempt(
-        "kubectl", "-n", namespace.name, "exec", client, "--", *chat, f"--prompt={prompt}"
-    )
-    assert outcome.ok, outcome.stderr
-    figures: dict[str, object] = json.loads(outcome.stderr.strip().splitlines()[-1])
-    return outcome.stdout, figures
+@pytest.fixture(autouse=True)
+def memory_for_the_next_model(module_namespace: Namespace) -> Iterator[None]:
+    """Remove what a test served: each model keeps half a gigabyte."""
+    yield
+    module_namespace.kubectl("delete", "llmdeployments", "--all", "--wait=false")
 
 
 def test_the_embedded_model_answers_in_a_stream(
-    module_namespace: Namespace, client: str, record_property: Record
+    module_namespace: Namespace, client: Client, record_property: Record
 ) -> None:
     """SmolLM2 answers a chat through the Service, token by token, with a finish reason."""
     module_namespace.apply(
@@ -46,7 +36,7 @@ def test_the_embedded_model_answers_in_a_stream(
     )
     module_namespace.until_settled("smol", within_seconds=180)
 
-    text, figures = ask(module_namespace, client, "smol", DEFINITE)
+    text, figures = client.ask("smol", DEFINITE)
 
     assert "Paris" in text
     assert figures["finish_reason"] == "stop"
@@ -55,7 +45,7 @@ def test_the_embedded_model_answers_in_a_stream(
 
 
 def test_a_model_from_a_hub_is_downloaded_to_a_claim_and_served(
-    module_namespace: Namespace, client: str, hub: Hub
+    module_namespace: Namespace, client: Client, hub: Hub
 ) -> None:
     """hf:// runs the real hub client, writes to the claim as a non-root user, and serves."""
     module_namespace.apply(claim("models"))
@@ -69,7 +59,7 @@ def test_a_model_from_a_hub_is_downloaded_to_a_claim_and_served(
     module_namespace.apply(resource)
     module_namespace.until_settled("from-hub", within_seconds=120)
 
-    _, figures = ask(module_namespace, client, "from-hub", "Say something.")
+    _, figures = client.ask("from-hub", "Say something.")
 
     assert figures["finish_reason"] in ("stop", "length")
     status = module_namespace.status("from-hub")
@@ -80,3 +70,55 @@ def test_a_model_from_a_hub_is_downloaded_to_a_claim_and_served(
     assert module_namespace.get(
         kinds.ResourceKind("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim"), "models"
     )
+
+
+def test_a_private_model_is_served_with_the_token_of_a_secret(
+    module_namespace: Namespace, client: Client, hub: Hub
+) -> None:
+    """A repository that answers 401 without its token opens with credentialsSecretRef."""
+    module_namespace.apply(secret("hub-token", token=hub.token))
+    resource = llm_deployment(
+        "private",
+        source=f"hf://{hub.private_repository}",
+        server=hub.server(),
+        resources=TORCH_RESOURCES,
+    )
+    resource["spec"]["model"]["credentialsSecretRef"] = {"name": "hub-token", "key": "token"}
+    module_namespace.apply(resource)
+    module_namespace.until_settled("private", within_seconds=120)
+
+    _, figures = client.ask("private", "Say something.")
+
+    assert figures["finish_reason"] in ("stop", "length")
+
+
+def fill_claim(namespace: Namespace, name: str, directory: str) -> None:
+    """Copy the tiny model of the server's image into a directory of a new claim."""
+    namespace.apply(claim(name))
+    copy = f"import shutil; shutil.copytree({TINY!r}, '/claim/{directory}')"
+    pod = client_pod(f"fill-{name}", namespace.cluster.images.server, [SERVER_PYTHON, "-c", copy])
+    pod["spec"]["volumes"] = [{"name": "claim", "persistentVolumeClaim": {"claimName": name}}]
+    mounts = [{"name": "claim", "mountPath": "/claim"}]
+    pod["spec"]["containers"][0]["volumeMounts"] = mounts
+    namespace.apply(pod)
+    done = ("--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s")
+    namespace.kubectl("wait", f"pod/fill-{name}", *done)
+
+
+def test_a_model_on_a_claim_is_served_where_it_lies(
+    module_namespace: Namespace, client: Client
+) -> None:
+    """pvc://claim/path reads a directory that somebody else filled, and cannot write to it."""
+    fill_claim(module_namespace, "weights", "team/tiny")
+    module_namespace.apply(
+        llm_deployment("on-claim", source="pvc://weights/team/tiny", resources=TORCH_RESOURCES)
+    )
+    module_namespace.until_settled("on-claim", within_seconds=120)
+
+    _, figures = client.ask("on-claim", "Say something.")
+
+    assert figures["finish_reason"] in ("stop", "length")
+    pod = module_namespace.live_pods("on-claim")[0]["metadata"]["name"]
+    write = f"open('{contract.MODEL_CLAIM_PATH}/written', 'w')"
+    with pytest.raises(CommandFailed, match="Read-only file system"):
+        module_namespace.kubectl("exec", pod, "--", SERVER_PYTHON, "-c", write)
