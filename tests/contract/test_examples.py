@@ -13,11 +13,20 @@ from llm_operator.api import crd
 from llm_operator.api.model import Cache
 from llm_operator.api.pod_template import Volume
 from llm_operator.api.resource import LLMDeployment
+from llm_operator.api.revisioned import revisioned_part
 from llm_operator.api.schema import ApiModel
 from llm_operator.api.spec import Spec
 from llm_operator.api.validate import RenderedNames, find_violations
-from llm_operator.desired.pod import RENDERED_MOUNT_PATHS, RENDERED_VOLUMES
+from llm_operator.desired.identity import Identity
+from llm_operator.desired.pod import (
+    CURRENT_RENDERER,
+    RENDERED_MOUNT_PATHS,
+    RENDERED_VOLUMES,
+    render_pod_template,
+)
+from llm_operator.desired.revision import make_revision
 from tests.models.schema import closed
+from tests.pod_settings import settings_in_container
 
 Json = dict[str, Any]
 
@@ -26,14 +35,27 @@ RENDERED = RenderedNames(RENDERED_VOLUMES, RENDERED_MOUNT_PATHS)
 
 
 def resources() -> Iterator[tuple[str, Json]]:
-    """Yield the LLMDeployments of all examples by file name."""
+    """Yield the LLMDeployments of all examples by file name and name."""
     for path in sorted(EXAMPLES.glob("*.yaml")):
         for manifest in yaml.safe_load_all(path.read_text()):
             if manifest["kind"] == kinds.LLM_DEPLOYMENT.kind:
-                yield path.name, manifest
+                yield f"{path.name}: {manifest['metadata']['name']}", manifest
 
 
 RESOURCES = dict(resources())
+
+
+def parse(name: str) -> LLMDeployment:
+    """Return an example as the operator reads it from the API server."""
+    manifest = RESOURCES[name]
+    given = {"namespace": "default", "uid": "uid-1"}
+    return LLMDeployment.parse(manifest | {"metadata": manifest["metadata"] | given})
+
+
+def test_every_file_is_an_example() -> None:
+    """No file is without a resource of ours: each is covered by what follows."""
+    files = {name.partition(":")[0] for name in RESOURCES}
+    assert files == {path.name for path in EXAMPLES.iterdir()}
 
 
 SPEC_SCHEMA = closed(crd.resource_schema()["properties"]["spec"])
@@ -54,11 +76,18 @@ def test_an_example_has_no_field_that_the_model_does_not_know(name: str) -> None
 @pytest.mark.parametrize("name", RESOURCES)
 def test_an_example_breaks_no_rule(name: str) -> None:
     """Neither of the API server's nor of the operator's own rules."""
-    manifest = RESOURCES[name]
-    resource = LLMDeployment.parse(
-        manifest | {"metadata": manifest["metadata"] | {"namespace": "default"}}
-    )
-    assert find_violations(resource, RENDERED) == ()
+    assert find_violations(parse(name), RENDERED) == ()
+
+
+@pytest.mark.parametrize("name", RESOURCES)
+def test_the_server_starts_with_the_settings_of_an_example(name: str) -> None:
+    """It knows every flag and variable of the pod, those in server.args and env included."""
+    resource = parse(name)
+    identity = Identity("default", resource.metadata.name, resource.metadata.uid)
+    revision = make_revision(revisioned_part(resource.spec), CURRENT_RENDERER, "server:1")
+    container = render_pod_template(identity, revision)["spec"]["containers"][0]
+
+    assert settings_in_container(container).revision == revision.hash
 
 
 @pytest.mark.parametrize("name", RESOURCES)
@@ -80,7 +109,7 @@ def shown_fields(value: object) -> Iterator[tuple[type[ApiModel], str]]:
 
 def test_every_field_is_shown_how_to_write() -> None:
     """every-field.yaml sets every field of every part; a cache has one of its two forms."""
-    spec = Spec.model_validate(RESOURCES["every-field.yaml"]["spec"])
+    spec = Spec.model_validate(RESOURCES["every-field.yaml: every-field"]["spec"])
     shown = set(shown_fields(spec))
     known = {(model, name) for model, _ in shown for name in model.model_fields}
     assert known - shown == {(Cache, "empty_dir"), (Volume, "host_path")}

@@ -10,7 +10,9 @@ from llm_operator.desired.identity import Identity
 from llm_operator.desired.objects import render_deployment
 from llm_operator.desired.pod import render_pod_template
 from llm_operator.desired.revision import Revision, make_revision
-from llm_server import contract, settings
+from llm_server import contract
+from llm_server.settings import ServerSettings
+from tests.pod_settings import settings_in_container
 
 IDENTITY = Identity("default", "chat", "uid-1")
 GOLDEN = Path(__file__).parent / "golden"
@@ -65,13 +67,9 @@ def container_of(spec: dict[str, Any]) -> dict[str, Any]:
     return container
 
 
-def settings_in_pod(spec: dict[str, Any]) -> settings.ServerSettings:
+def settings_in_pod(spec: dict[str, Any]) -> ServerSettings:
     """Return what the server makes of the arguments and variables of its pod."""
-    container = container_of(spec)
-    environ = {entry["name"]: entry.get("value", "secret") for entry in container["env"]}
-    command, *arguments = container["args"]
-    assert command == "serve"
-    return settings.parse(arguments, environ)
+    return settings_in_container(container_of(spec))
 
 
 def test_the_server_takes_every_setting_that_the_operator_renders() -> None:
