@@ -25,6 +25,7 @@ _PHASE_STYLES: Final = {
     "Degraded": "yellow",
 }
 _BAR_CELLS: Final = 20
+_DIGEST_DIGITS: Final = 12
 _EFFECT_WORDS: Final = {Effect.HOT: "hot", Effect.REVISION: "new revision"}
 
 
@@ -39,6 +40,13 @@ def table(*columns: str) -> Table:
 def short_image(image: str) -> str:
     """Return an image reference without its registry."""
     return image.rsplit("/", maxsplit=1)[-1]
+
+
+def short_digests(recorded: str) -> str:
+    """Return the first digits of each recorded digest or commit, in parentheses; empty for none."""
+    digests = (digest.removeprefix("sha256:") for digest in recorded.split(",") if digest)
+    short = ", ".join(digest[:_DIGEST_DIGITS] for digest in digests)
+    return f" ({short})" if short else ""
 
 
 def history_table(ledger: Ledger) -> Table:
@@ -56,7 +64,7 @@ def history_table(ledger: Ledger) -> Table:
             record.started_at or "-",
             record.ended_at or "-",
             str(revision.spec.get("model", {}).get("source", "-")),
-            short_image(revision.server_image),
+            short_image(revision.server_image) + short_digests(record.image_digest),
             ", ".join(ledger.marks(revision)) or "-",
         )
     return made

@@ -1,9 +1,11 @@
 """The history of revisions: what each rollout came to, kept on the ControllerRevisions. Pure.
 
 People read it (``kubectl llm history``). Only a rejection is ever read back, and only where the
-status is lost.
+status is lost. What the pods run is recorded beside a verdict and once: it takes no write of its
+own, unless no pod was ready by then.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -12,9 +14,13 @@ from llm_operator.api.reasons import Reason
 from llm_operator.api.status import RolloutPhase
 from llm_operator.conditions import format_time
 from llm_operator.desired.revision import Record, Revision, RevisionVerdict
+from llm_operator.observation import Observation, running_digests
 from llm_operator.rollout.state import Decision, Rollout
 
 _AT_REST: Final = frozenset({RolloutPhase.STABLE, RolloutPhase.ROLLED_BACK})
+
+_LISTED_MAX: Final = 3
+"""Digests of one revision that are recorded: more than one says that its tag moved."""
 
 
 def write_history(
@@ -29,6 +35,25 @@ def write_history(
         replace(revision, record=_record(revision, before, stable_before, decision, now))
         for revision in revisions
     )
+
+
+def add_contents(revisions: tuple[Revision, ...], observation: Observation) -> tuple[Revision, ...]:
+    """Return the revisions with what their ready pods run; what is recorded stays."""
+    return tuple(
+        replace(revision, record=_with_contents(revision, observation)) for revision in revisions
+    )
+
+
+def _with_contents(revision: Revision, observation: Observation) -> Record:
+    record = revision.record
+    if record.verdict is None:
+        return record
+    digests = running_digests(observation.pods, revision.hash)
+    return replace(record, image_digest=record.image_digest or _listed(digests))
+
+
+def _listed(values: Iterable[str]) -> str:
+    return ",".join(sorted(set(values))[:_LISTED_MAX])
 
 
 def _record(

@@ -4,19 +4,23 @@ Nothing downstream reads the cluster or a pod. Objects are the plain JSON of the
 never changed in place.
 """
 
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from llm_operator import diagnosis, kinds
 from llm_operator.api.reasons import Reason
 from llm_operator.desired.identity import Identity
+from llm_operator.desired.pod import CONTAINER_NAME
 from llm_operator.judgement.evidence import Evidence as Readings
 from llm_operator.rollout.state import World
 
 Object = Mapping[str, Any]
+
+_DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,22 @@ def count_pods(observation: Observation) -> World:
         },
         starting=Counter(revision_of(pod) for pod in staying if not diagnosis.is_ready(pod)),
     )
+
+
+def running_digests(pods: Iterable[Object], revision: str) -> tuple[str, ...]:
+    """Return the digest of the server's image for each ready pod of a revision.
+
+    That is what the node really runs (``imageID``), whatever the tag says by now: the digest of the
+    manifest, or of the image's configuration where the image came to the node without a registry.
+    """
+    found = (
+        _DIGEST.search(str(container.get("imageID", "")))
+        for pod in pods
+        if revision_of(pod) == revision and diagnosis.is_ready(pod)
+        for container in pod.get("status", {}).get("containerStatuses") or ()
+        if container.get("name") == CONTAINER_NAME
+    )
+    return tuple(match[0] for match in found if match)
 
 
 def revision_of(obj: Object) -> str:

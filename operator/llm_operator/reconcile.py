@@ -20,7 +20,7 @@ from llm_operator.ask import Ask, Misread
 from llm_operator.course import Course, Given, View
 from llm_operator.desired.revision import choose_target, renumber
 from llm_operator.diagnosis import Finding, diagnose
-from llm_operator.ledger import write_history
+from llm_operator.ledger import add_contents, write_history
 from llm_operator.observation import Environment, Observation
 from llm_operator.plan import Plan
 from llm_operator.report import refuse, report
@@ -99,7 +99,8 @@ def _follow(
     memory, target = given.memory, view.target
     provider = ask.policy.provider
     asked = asked_traffic(decision.rollout, decision.stable, target.hash, provider)
-    revisions = (target, *(r for r in view.known if r.hash != target.hash))
+    kept = (target, *(r for r in view.known if r.hash != target.hash))
+    history = write_history(kept, memory.rollout, memory.stable, decision, given.now)
     wanted = children.plan_children(
         given.observation,
         children.Wanted(
@@ -107,7 +108,7 @@ def _follow(
             decision=decision,
             asked=asked,
             target=target.hash,
-            revisions=write_history(revisions, memory.rollout, memory.stable, decision, given.now),
+            revisions=add_contents(history, given.observation),
             total=_replicas(decision, view.total.value),
             revision_history_limit=ask.revision_history_limit,
         ),

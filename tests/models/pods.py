@@ -30,6 +30,8 @@ class Cluster:
     """Models whose server ends with an error, again and again."""
     room: int = PODS_MAX
     """Pods that fit; more of them stay pending."""
+    image_id: str = ""
+    """What the kubelet reports of the server's image from now on."""
     made: int = 0
     pods_most: int = 0
     """The most pods that existed at once."""
@@ -115,7 +117,15 @@ class Cluster:
             if source in self.crashing_sources:
                 crash(self.api, pod)
             elif is_ready(pod) == (source in self.broken_sources):
+                self._report_image(pod)
                 mark(self.api, pod, now, is_ready=not is_ready(pod))
+
+    def _report_image(self, pod: Mapping[str, Any]) -> None:
+        if self.image_id:
+            server = {"name": "server", "image": "llm-server:1", "imageID": self.image_id}
+            change = partial(_report, containerStatuses=[server])
+            address = (NAMESPACE, pod["metadata"]["name"])
+            self.api.edit(kinds.POD, address, change, "kubelet", "status")
 
     def _fill_slices(self) -> None:
         services = {obj["metadata"]["name"]: obj for obj in self.all(kinds.SERVICE)}
@@ -152,6 +162,10 @@ class Cluster:
 
 def _update(obj: dict[str, Any], **changes: Any) -> None:
     obj.update(changes)
+
+
+def _report(obj: dict[str, Any], **changes: Any) -> None:
+    obj["status"].update(changes)
 
 
 def owner_of(pod: Mapping[str, Any]) -> str:

@@ -37,6 +37,7 @@ def _document(ledger: Ledger) -> list[dict[str, Any]]:
             "startedAt": revision.record.started_at,
             "endedAt": revision.record.ended_at,
             "image": revision.server_image,
+            "imageDigest": revision.record.image_digest,
             "now": list(ledger.marks(revision)),
             "spec": revision.spec,
         }

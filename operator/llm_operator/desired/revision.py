@@ -25,6 +25,8 @@ VERDICT_ANNOTATION: Final = f"{kinds.GROUP}/verdict"
 REASON_ANNOTATION: Final = f"{kinds.GROUP}/reason"
 STARTED_ANNOTATION: Final = f"{kinds.GROUP}/started-at"
 ENDED_ANNOTATION: Final = f"{kinds.GROUP}/ended-at"
+IMAGE_DIGEST_ANNOTATION: Final = f"{kinds.GROUP}/image-digest"
+MODEL_COMMIT_ANNOTATION: Final = f"{kinds.GROUP}/model-commit"
 
 
 class RevisionVerdict(StrEnum):
@@ -47,6 +49,10 @@ class Record:
     started_at: str = ""
     """RFC 3339, as the other moment."""
     ended_at: str = ""
+    image_digest: str = ""
+    """``sha256:…`` of the image that the ready pods ran; with commas where a tag had moved."""
+    model_commit: str = ""
+    """The commit that the ready pods had loaded, for a model of a hub; with commas, as above."""
 
     @classmethod
     def parse(cls, annotations: Mapping[str, str]) -> Self:
@@ -57,6 +63,8 @@ class Record:
             annotations.get(REASON_ANNOTATION, ""),
             annotations.get(STARTED_ANNOTATION, ""),
             annotations.get(ENDED_ANNOTATION, ""),
+            annotations.get(IMAGE_DIGEST_ANNOTATION, ""),
+            annotations.get(MODEL_COMMIT_ANNOTATION, ""),
         )
 
     @property
@@ -67,6 +75,8 @@ class Record:
             REASON_ANNOTATION: self.reason,
             STARTED_ANNOTATION: self.started_at,
             ENDED_ANNOTATION: self.ended_at,
+            IMAGE_DIGEST_ANNOTATION: self.image_digest,
+            MODEL_COMMIT_ANNOTATION: self.model_commit,
         }
         return {key: str(value) for key, value in values.items() if value}
 

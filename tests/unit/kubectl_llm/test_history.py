@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from typing import Any
 
 from llm_operator import kinds
@@ -38,6 +39,20 @@ def test_history_tells_of_each_revision_what_became_of_it(person: Person) -> Non
     assert "builtin://tiny" in oldest
     assert "llm-server:1" in oldest
     assert middle.split()[:3] == ["2", SECOND.hash, "Promoted"]
+
+
+def test_history_shows_the_first_digits_of_what_the_pods_ran(person: Person) -> None:
+    """Behind the image, one for each image that a moved tag had; the JSON has them whole."""
+    digests = f"sha256:{'a' * 64},sha256:{'b' * 64}"
+    ran = replace(SECOND, record=replace(SECOND.record, image_digest=digests))
+    person.has([FIRST, ran], {"stableRevision": SECOND.hash})
+
+    newest, oldest = person.runs("history", "chat").output.splitlines()[1:]
+    row = json.loads(person.runs("history", "chat", "-o", "json").output)[0]
+
+    assert f"llm-server:1 ({'a' * 12}, {'b' * 12})" in newest
+    assert "(" not in oldest
+    assert row["imageDigest"] == digests
 
 
 def test_history_marks_what_serves_what_is_tried_and_what_the_spec_means(person: Person) -> None:

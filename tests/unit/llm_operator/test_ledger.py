@@ -1,12 +1,16 @@
 """The history of revisions: what each rollout came to."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from llm_operator.api.command import CommandVerb
 from llm_operator.api.reasons import Reason
 from llm_operator.desired.revision import Record, Revision, RevisionVerdict
-from llm_operator.ledger import write_history
+from llm_operator.ledger import add_contents, write_history
+from llm_operator.observation import Observation
 from llm_operator.rollout.state import VerdictOutcome
+from tests.builders import a_pod, an_llm_deployment
 from tests.rollout_builders import (
     NEW,
     NEXT,
@@ -134,3 +138,58 @@ def test_an_earlier_rejection_stays_when_another_revision_is_rolled_out() -> Non
     record = Record(RevisionVerdict.REJECTED, "Aborted", EARLIER, EARLIER)
     scene = replace(stepping().but(rejected=(NEXT,)))
     assert history(scene, next=record)[NEXT] == record
+
+
+DIGEST, OTHER_DIGEST = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
+
+
+def a_pod_of(image_id: str, name: str = "pod-1", *, ready: bool = True) -> dict[str, Any]:
+    """Return a pod of the new revision whose server runs an image."""
+    sidecar = {"name": "proxy", "imageID": f"proxy@sha256:{'f' * 64}"}
+    server = {"name": "server", "imageID": image_id}
+    return a_pod(NEW, name, ready=ready, containerStatuses=[sidecar, server])
+
+
+def completed(record: Record, *pods: Mapping[str, Any]) -> Record:
+    """Return the record of the new revision after a pass that saw these pods."""
+    revision = Revision(NEW, {}, 1, "llm-server:1", record=record)
+    observation = Observation(an_llm_deployment(), {}, pods, ())
+    return add_contents((revision,), observation)[0].record
+
+
+def test_a_closed_record_has_the_digest_that_ready_pods_run() -> None:
+    """Of the server's container, however the runtime writes it; of pods that are ready."""
+    for image_id in (
+        f"registry.example/llm-server@{DIGEST}",
+        DIGEST,
+        f"docker-pullable://i@{DIGEST}",
+    ):
+        assert completed(PROMOTED, a_pod_of(image_id)) == replace(PROMOTED, image_digest=DIGEST)
+    assert completed(PROMOTED, a_pod_of(DIGEST, ready=False)) == PROMOTED
+    assert completed(PROMOTED, a_pod(OLD)) == PROMOTED
+
+
+def test_a_record_without_a_verdict_gets_no_digest() -> None:
+    """It comes in the write that brings the verdict, and takes none of its own."""
+    begun = Record(started_at=EARLIER)
+    assert completed(begun, a_pod_of(DIGEST)) == begun
+
+
+def test_a_recorded_digest_stays() -> None:
+    """It says what was judged: pods that start later from a tag that moved change nothing."""
+    recorded = replace(PROMOTED, image_digest=DIGEST)
+    assert completed(recorded, a_pod_of(OTHER_DIGEST)) == recorded
+
+
+def test_digests_that_differ_are_all_recorded_up_to_three() -> None:
+    """In order, each once: more than one says that the tag moved between two starts."""
+    pods = [a_pod_of(OTHER_DIGEST, "a"), a_pod_of(DIGEST, "b"), a_pod_of(DIGEST, "c")]
+    assert completed(PROMOTED, *pods).image_digest == f"{DIGEST},{OTHER_DIGEST}"
+    many = [a_pod_of(f"sha256:{digit * 64}", digit) for digit in "0123456789"]
+    assert completed(PROMOTED, *many).image_digest.count(",") == 2
+
+
+def test_what_a_runtime_reports_instead_of_a_digest_is_not_recorded() -> None:
+    """An empty or unknown imageID leaves the record as it is."""
+    for image_id in ("", "sha256:", "sha512:" + "a" * 128, "llm-server:1"):
+        assert completed(PROMOTED, a_pod_of(image_id)) == PROMOTED
