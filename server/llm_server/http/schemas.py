@@ -5,10 +5,20 @@ means "off", or it is refused. Nothing is accepted and ignored but ``user``, whi
 own note. Parsing is strict: a number in a string is not a number.
 """
 
-from typing import Annotated, Any, Literal, Self, TypeVar
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic_core import from_json
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError, from_json
 
 from llm_server.errors import RequestInvalid
 
@@ -16,8 +26,11 @@ MAX_STOP_STRINGS = 16
 MAX_STOP_CHARS = 256
 MAX_MESSAGES = 4096
 _MAX_INT64 = 2**63 - 1
+_UNSUPPORTED: Final = "unsupported_parameter"
 
-_OFF: dict[str, tuple[object, ...]] = {
+_Off: TypeAlias = Mapping[str, tuple[object, ...]]
+
+_OFF: Final[_Off] = {
     "audio": (None,),
     "best_of": (None, 1),
     "echo": (None, False),
@@ -49,11 +62,12 @@ _OFF: dict[str, tuple[object, ...]] = {
 }
 """Fields that exist elsewhere and not here, with the values that ask for nothing."""
 
-_OFF_IN_MESSAGE: dict[str, tuple[object, ...]] = {
+_OFF_IN_MESSAGE: Final[_Off] = {
     "annotations": (None, []),
     "audio": (None,),
     "function_call": (None,),
     "name": (None,),
+    "reasoning": (None,),
     "reasoning_content": (None,),
     "refusal": (None,),
     "tool_call_id": (None,),
@@ -124,24 +138,48 @@ class CompletionRequest(GenerationFields):
         raise ValueError("must be one string or one non-empty list of token ids")
 
 
+def _only(*allowed: str) -> BeforeValidator:
+    """Refuse any other word by itself: it may well mean something to another server."""
+
+    def check(value: object) -> object:
+        if isinstance(value, str) and value not in allowed:
+            told = {"value": repr(value[:64]), "allowed": ", ".join(map(repr, allowed))}
+            raise PydanticCustomError(
+                _UNSUPPORTED, "{value} is not supported; allowed: {allowed}", told
+            )
+        return value
+
+    return BeforeValidator(check)
+
+
 class TextPart(_Strict):
     """A part of a message's content; only text is understood."""
 
-    type: Literal["text"]
+    type: Annotated[Literal["text"], _only("text")]
     text: str
 
 
 class Message(_Strict):
     """One message; ``developer`` is the newer name of ``system``."""
 
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | Annotated[list[TextPart], Field(min_length=1, max_length=MAX_MESSAGES)]
+    role: Annotated[
+        Literal["system", "developer", "user", "assistant"],
+        _only("system", "developer", "user", "assistant"),
+    ]
+    content: Annotated[list[TextPart], Field(min_length=1, max_length=MAX_MESSAGES)]
+
+    @field_validator("content", mode="before")
+    @classmethod
+    def _a_text_is_one_part(cls, value: object) -> object:
+        if isinstance(value, str):
+            return [TextPart(type="text", text=value)]
+        if not isinstance(value, list):
+            raise ValueError("must be a string or a list of parts of text")  # noqa: TRY004  # pydantic's
+        return value
 
     @property
     def text(self) -> str:
         """The content as one text."""
-        if isinstance(self.content, str):
-            return self.content
         return "".join(part.text for part in self.content)
 
 
@@ -161,15 +199,18 @@ class ChatRequest(GenerationFields):
 
 def parse_completion(body: bytes) -> CompletionRequest:
     """Read a body. Raises ``RequestInvalid`` naming the first field that is wrong."""
-    return _parse(CompletionRequest, _supported(_read_object(body)))
+    return _parse(CompletionRequest, _supported(_read_object(body), _OFF))
 
 
 def parse_chat(body: bytes) -> ChatRequest:
     """Read a body. Raises ``RequestInvalid`` naming the first field that is wrong."""
-    fields = _supported(_read_object(body))
+    fields = _supported(_read_object(body), _OFF)
     messages = fields.get("messages")
     if isinstance(messages, list):
-        fields["messages"] = [_without_off(message, _OFF_IN_MESSAGE) for message in messages]
+        fields["messages"] = [
+            _supported(message, _OFF_IN_MESSAGE, f"messages.{index}.")
+            for index, message in enumerate(messages)
+        ]
     return _parse(ChatRequest, fields)
 
 
@@ -185,28 +226,19 @@ def _read_object(body: bytes) -> dict[str, Any]:
     return content
 
 
-def _supported(fields: dict[str, Any]) -> dict[str, Any]:
+def _supported(fields: Any, off: _Off, path: str = "") -> Any:  # JSON
     """Drop fields that ask for nothing; refuse the others of their kind."""
-    kept: dict[str, Any] = _without_off(fields, _OFF)
-    for name in kept:
-        if name in _OFF:
-            allowed = ", ".join(repr(value) for value in _OFF[name])
-            raise RequestInvalid(
-                f"{name} is not supported; leave it out or give one of: {allowed}",
-                param=name,
-                code="unsupported_parameter",
-            )
-    return kept
-
-
-def _without_off(fields: Any, off: dict[str, tuple[object, ...]]) -> Any:  # JSON
     if not isinstance(fields, dict):
         return fields
-    return {
-        name: value
-        for name, value in fields.items()
-        if not (name in off and any(_same(value, neutral) for neutral in off[name]))
-    }
+    for name, value in fields.items():
+        if name in off and not any(_same(value, neutral) for neutral in off[name]):
+            allowed = ", ".join(map(json.dumps, off[name]))
+            raise RequestInvalid(
+                f"{path}{name} is not supported; leave it out or give one of: {allowed}",
+                param=path + name,
+                code=_UNSUPPORTED,
+            )
+    return {name: value for name, value in fields.items() if name not in off}
 
 
 def _same(value: object, neutral: object) -> bool:
@@ -233,4 +265,5 @@ def _refusal(kind: str, message: str, location: tuple[int | str, ...]) -> Reques
             f"{param} is required", param=param, code="missing_required_parameter"
         )
     text = message.removeprefix("Value error, ")
-    return RequestInvalid(f"{param}: {text}" if param else text, param=param)
+    code = kind if kind == _UNSUPPORTED else "invalid_value"
+    return RequestInvalid(f"{param}: {text}" if param else text, param=param, code=code)

@@ -105,6 +105,51 @@ def test_a_stream_brings_what_a_body_brings(
     assert chunks[-1]["usage"] == whole["usage"]
 
 
+def converse(server: RunningServer, *messages: dict[str, Any]) -> httpx.Response:
+    """Ask for the answer to a conversation that is always the same."""
+    fields = {"model": "m", "messages": messages, "seed": 7, "max_tokens": 5}
+    with server.client() as client:
+        return client.post("/v1/chat/completions", json=fields)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "developer", "content": "Be brief."},
+        {"role": "system", "content": [{"type": "text", "text": "Be brief."}]},
+        {
+            "role": "developer",
+            "content": [{"type": "text", "text": "Be "}, {"type": "text", "text": "brief."}],
+        },
+    ],
+)
+def test_a_message_means_the_same_in_every_form(
+    simulated: RunningServer, message: dict[str, Any]
+) -> None:
+    """The newer role and text in parts give the prompt that the plain system message gives."""
+    question = {"role": "user", "content": "Who are you?"}
+    plain = converse(simulated, {"role": "system", "content": "Be brief."}, question).json()
+
+    answer = converse(simulated, message, question).json()
+
+    assert answer["usage"] == plain["usage"]
+    assert answer["choices"] == plain["choices"]
+
+
+def test_a_part_that_is_no_text_is_answered_with_400(simulated: RunningServer) -> None:
+    """The error is OpenAI's, with the field, and never retryable."""
+    image = {"type": "image_url", "image_url": {"url": "http://x"}}
+
+    answer = converse(simulated, {"role": "user", "content": [image]})
+
+    error = answer.json()["error"]
+    assert answer.status_code == 400
+    assert error["type"] == "invalid_request_error"
+    assert error["code"] == "unsupported_parameter"
+    assert error["param"] == "messages.0.content.0.type"
+    assert error["retryable"] is False
+
+
 @pytest.mark.parametrize(
     ("fields", "status", "param", "code"),
     [

@@ -159,13 +159,67 @@ def test_several_prompts_or_none_are_refused(prompt: object) -> None:
 
 
 def test_parts_of_text_are_one_text() -> None:
-    """A message in parts reads like the joined text; other kinds of parts are refused."""
+    """A message in parts reads like the joined text."""
     parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
     assert chat(messages=[{"role": "user", "content": parts}]).messages[0].text == "ab"
 
-    image = [{"type": "image_url", "image_url": {"url": "http://x"}}]
-    with pytest.raises(RequestInvalid, match="messages"):
-        chat(messages=[{"role": "user", "content": image}])
+
+@pytest.mark.parametrize("kind", ["image_url", "input_audio", "file", "refusal", "video_url"])
+def test_a_part_that_is_no_text_is_refused_by_its_kind(kind: str) -> None:
+    """The refusal names the part and its kind, and that text is what is taken."""
+    parts = [{"type": "text", "text": "a"}, {"type": kind, kind: {"url": "http://x"}}]
+
+    with pytest.raises(RequestInvalid) as refusal:
+        chat(messages=[{"role": "user", "content": parts}])
+
+    assert refusal.value.param == "messages.0.content.1.type"
+    assert refusal.value.code == "unsupported_parameter"
+    assert f"'{kind}' is not supported; allowed: 'text'" in refusal.value.message
+
+
+@pytest.mark.parametrize("role", ["tool", "function", "martian", "System", ""])
+def test_a_role_that_is_not_supported_is_refused_by_name(role: str) -> None:
+    """The refusal names the role and those that are taken."""
+    with pytest.raises(RequestInvalid) as refusal:
+        chat(messages=[*MESSAGES, {"role": role, "content": "x"}])
+
+    assert refusal.value.param == "messages.1.role"
+    assert refusal.value.code == "unsupported_parameter"
+    assert f"'{role}' is not supported" in refusal.value.message
+    assert "'developer'" in refusal.value.message
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("tool_calls", [{"id": "1", "type": "function", "function": {"name": "f"}}]),
+        ("tool_call_id", "1"),
+        ("function_call", {"name": "f", "arguments": "{}"}),
+        ("name", "bob"),
+        ("audio", {"id": "1"}),
+        ("refusal", "No."),
+        ("reasoning_content", "Hm."),
+    ],
+)
+def test_a_field_of_a_message_that_is_not_supported_is_refused_by_name(
+    field: str, value: object
+) -> None:
+    """It is named even where the message has no content, as one that calls tools."""
+    with pytest.raises(RequestInvalid) as refusal:
+        chat(messages=[*MESSAGES, {"role": "assistant", "content": None, field: value}])
+
+    assert refusal.value.param == f"messages.1.{field}"
+    assert refusal.value.code == "unsupported_parameter"
+    assert "leave it out or give one of: null" in refusal.value.message
+
+
+@pytest.mark.parametrize("content", [None, 5, {}, [], ["x"], [{"text": "x"}], [{"type": "text"}]])
+def test_content_that_is_no_text_is_refused_where_it_is_wrong(content: object) -> None:
+    """A text or parts of text, at least one."""
+    with pytest.raises(RequestInvalid) as refusal:
+        chat(messages=[{"role": "user", "content": content}])
+
+    assert str(refusal.value.param).startswith("messages.0.content")
 
 
 def test_an_answer_can_be_sent_back_as_it_came() -> None:
