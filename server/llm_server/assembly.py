@@ -19,6 +19,7 @@ from llm_server import contract, machine
 from llm_server.contract import StartupFailure, StartupPhase
 from llm_server.engine.batch import ModelRunner, RunnerCapacity
 from llm_server.engine.core import Clock, EngineCore, TextRules
+from llm_server.engine.request import SamplingParams
 from llm_server.engine.scheduler import Scheduler, SchedulerLimits
 from llm_server.engine.simulated_faults import FaultyRunner, SimulatedFaults
 from llm_server.engine.simulated_runner import SimulatedModel, SimulatedRunner, TimingModel
@@ -32,6 +33,7 @@ from llm_server.settings import ServerSettings
 
 if TYPE_CHECKING:
     from llm_server.engine.hf_runner import CacheBudget
+    from llm_server.models.generation_config import SamplingDefaults
     from llm_server.models.loading import LoadedModel, LoadOptions
 
 _LOG = structlog.get_logger()
@@ -59,6 +61,8 @@ class Assembled:
     eos_token_ids: frozenset[int]
     max_model_len: int
     fingerprint: str
+    sampling: SamplingParams
+    """What a request is sampled with where it does not say otherwise; it has its own seed."""
     lifetime_seconds: float | None = None
     """After so long the device is lost; only a simulated one knows when."""
 
@@ -146,6 +150,7 @@ def _assemble_simulated(settings: ServerSettings, progress: Progress) -> Assembl
         eos_token_ids=frozenset({simulated_tokenizer.EOS_TOKEN_ID}),
         max_model_len=_fitting_length(settings, _SIMULATED_MAX_MODEL_LEN, kv_capacity),
         fingerprint=f"simulated-{version()}",
+        sampling=SamplingParams(),
         lifetime_seconds=settings.simulated_crash_after_seconds,
     )
 
@@ -206,7 +211,12 @@ def _assemble_loaded(
         eos_token_ids=loaded.eos_token_ids,
         max_model_len=_fitting_length(settings, loaded.max_model_len, capacity.kv_capacity_tokens),
         fingerprint=_fingerprint(source, loaded),
+        sampling=_sampling(loaded.sampling),
     )
+
+
+def _sampling(defaults: "SamplingDefaults") -> SamplingParams:
+    return SamplingParams(defaults.temperature, defaults.top_p, max(defaults.top_k, 0))
 
 
 def _load_options(settings: ServerSettings) -> "LoadOptions":

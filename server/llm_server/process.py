@@ -207,6 +207,7 @@ class ServerProcess:
             created=int(time.time()),  # noqa: TID251  # the edge reads the clock
             max_model_len=assembled.max_model_len,
             simulated=assembly.is_simulated(self._source),
+            sampling=assembled.sampling,
         )
 
     def _api_server(self) -> ApiServer:

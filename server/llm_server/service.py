@@ -14,6 +14,7 @@ from llm_server.admission import GenerationParams, Permits, ServingLimits, admit
 from llm_server.engine.core import Clock
 from llm_server.engine.events import Delta, Event, Failed, Terminal, Usage
 from llm_server.engine.loop import EngineThread
+from llm_server.engine.request import SamplingParams
 from llm_server.errors import FailureKind, RequestInvalid, Unavailable
 from llm_server.models.tokenizer import ChatMessage, PromptInvalid, Tokenizer
 
@@ -44,13 +45,17 @@ Prompt: TypeAlias = TextPrompt | TokenPrompt | ChatPrompt
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """What answers say about themselves; ``fingerprint`` goes into ``system_fingerprint``."""
+    """What answers say about themselves; ``fingerprint`` goes into ``system_fingerprint``.
+
+    ``sampling`` holds for what a request does not say; seeds are never taken from it.
+    """
 
     name: str
     fingerprint: str
     created: int
     max_model_len: int
     simulated: bool
+    sampling: SamplingParams
 
 
 class Generation:

@@ -22,6 +22,7 @@ from llm_server.service import (
     ChatPrompt,
     GenerationService,
     Prompt,
+    ServedModel,
     ServiceSlot,
     TextPrompt,
     TokenPrompt,
@@ -79,7 +80,7 @@ class Endpoints:
             prompt = TextPrompt(fields.prompt)
         else:
             prompt = TokenPrompt(fields.prompt)
-        params = self._params(fields, fields.max_tokens or _COMPLETION_TOKENS)
+        params = self._params(fields, fields.max_tokens or _COMPLETION_TOKENS, service.model)
         question = Question(f"cmpl-{uuid.uuid4().hex}", prompt, params)
         shape = CompletionShape(self._head(service, question))
         return GenerationResponse(service, question, shape, _delivery(fields))
@@ -89,7 +90,8 @@ class Endpoints:
         fields = schemas.parse_chat(await self._body(request))
         service = self._service_for(fields)
         prompt = ChatPrompt(tuple(map(_message, fields.messages)))
-        params = self._params(fields, fields.max_completion_tokens or fields.max_tokens)
+        max_tokens = fields.max_completion_tokens or fields.max_tokens
+        params = self._params(fields, max_tokens, service.model)
         question = Question(f"chatcmpl-{uuid.uuid4().hex}", prompt, params)
         shape = ChatShape(self._head(service, question))
         return GenerationResponse(service, question, shape, _delivery(fields))
@@ -111,11 +113,14 @@ class Endpoints:
             raise ModelNotServed(fields.model, service.model.name)
         return service
 
-    def _params(self, fields: GenerationFields, max_tokens: int | None) -> GenerationParams:
+    def _params(
+        self, fields: GenerationFields, max_tokens: int | None, model: ServedModel
+    ) -> GenerationParams:
+        default = model.sampling
         sampling = SamplingParams(
-            temperature=1.0 if fields.temperature is None else fields.temperature,
-            top_p=1.0 if fields.top_p is None else fields.top_p,
-            top_k=max(fields.top_k or 0, 0),
+            temperature=default.temperature if fields.temperature is None else fields.temperature,
+            top_p=default.top_p if fields.top_p is None else fields.top_p,
+            top_k=default.top_k if fields.top_k is None else max(fields.top_k, 0),
             seed=self._edge.new_seed() if fields.seed is None else fields.seed,
         )
         return GenerationParams(sampling, max_tokens, fields.stop)

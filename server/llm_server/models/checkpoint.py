@@ -67,7 +67,7 @@ def weight_files(directory: Path) -> tuple[Path, ...]:
     """
     index = directory / WEIGHTS_INDEX
     if index.is_file():
-        names = _sharded_names(directory, _read_json(index))
+        names = _sharded_names(directory, read_json(index))
     elif (directory / WEIGHTS_FILE).is_file():
         names = (WEIGHTS_FILE,)
     else:
@@ -106,13 +106,18 @@ def _read_config(directory: Path) -> Mapping[str, Any]:
     file = directory / "config.json"
     if not file.is_file():
         raise _not_found(directory, "it has no config.json")
-    config = _read_json(file)
+    config = read_json(file)
     if not isinstance(config, dict):
         raise _unsupported(directory, "config.json is not a JSON object")
     return config
 
 
-def _read_json(file: Path) -> Any:
+def read_json(file: Path) -> Any:
+    """Return what a small file of a model holds.
+
+    Raises:
+        StartupError: ``ModelUnsupported`` if it is large or no JSON.
+    """
     if file.stat().st_size > _CONFIG_LIMIT_BYTES:
         raise _unsupported(file.parent, f"{file.name} is over {_CONFIG_LIMIT_BYTES} bytes")
     try:

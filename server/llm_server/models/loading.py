@@ -11,9 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from llm_server.contract import Device, Dtype, StartupFailure, StartupPhase
-from llm_server.models import architecture, builtin, checkpoint, download, memory, precision
+from llm_server.models import (
+    architecture,
+    builtin,
+    checkpoint,
+    download,
+    generation_config,
+    memory,
+    precision,
+)
 from llm_server.models.checkpoint import Checkpoint
 from llm_server.models.failures import StartupError, classify
+from llm_server.models.generation_config import GenerationConfig, SamplingDefaults
 from llm_server.models.hf_tokenizer import load_tokenizer
 from llm_server.models.progress import Progress
 from llm_server.models.source import BuiltinSource, FileSource, HubSource, ModelSource
@@ -54,6 +63,7 @@ class LoadedModel:
     tokenizer: Tokenizer
     max_model_len: int
     eos_token_ids: frozenset[int]
+    sampling: SamplingDefaults
     dtype: Dtype
     device: str
     revision: str | None
@@ -84,6 +94,8 @@ def load_directory(directory: Path, revision: str | None, options: LoadOptions) 
     memory.require(RUNTIME_BYTES + smallest, _what(found), memory.available_memory())
     config = architecture.read_config(directory)
     max_model_len = architecture.max_model_len(config, options.max_model_len)
+    generation = generation_config.read(directory)
+    _tell(generation)
     device = _device(options.device)
     dtype = _dtype(options.dtype, device, config)
     _require_memory(found, dtype, device)
@@ -96,11 +108,24 @@ def load_directory(directory: Path, revision: str | None, options: LoadOptions) 
         tokenizer=tokenizer,
         max_model_len=max_model_len,
         eos_token_ids=architecture.eos_token_ids(model),
+        sampling=generation.sampling,
         dtype=dtype,
         device=device,
         revision=revision,
         weight_bytes=weight_bytes,
     )
+
+
+def _tell(generation: GenerationConfig) -> None:
+    """Say how requests are sampled by default, and what of the model's wishes is not followed."""
+    defaults = generation.sampling
+    _LOG.info(
+        "requests are sampled by default with temperature %g, top_p %g, top_k %d",
+        *(defaults.temperature, defaults.top_p, defaults.top_k),
+    )
+    if generation.neglected:
+        names = ", ".join(generation.neglected)
+        _LOG.warning("not supported and ignored in %s: %s", generation_config.FILE, names)
 
 
 def _directory(
