@@ -8,7 +8,9 @@ import json
 import socket
 import socketserver
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,7 +21,7 @@ from llm_server.engine.loop import EnginePulse
 from llm_server.lifecycle import Lifecycle, State
 from llm_server.telemetry import Telemetry
 
-_CLIENT_SECONDS = 5
+_CLIENT_SECONDS = 5.0
 _MAX_CLIENTS = 64
 
 
@@ -87,9 +89,19 @@ def liveness(state: State, vitals: Vitals, stall_seconds: float) -> Verdict:
 class ProbeServer:
     """Listens from construction on; answers from ``start`` to ``stop``."""
 
-    def __init__(self, host: str, port: int, sources: ProbeSources) -> None:
-        """Bind the port. Raises OSError when it cannot be bound."""
-        self._server = _Server((host, port), _handler(sources))
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        sources: ProbeSources,
+        *,
+        client_seconds: float = _CLIENT_SECONDS,
+    ) -> None:
+        """Bind the port. Raises OSError when it cannot be bound.
+
+        ``client_seconds`` is for the whole of a connection, however busy it seems.
+        """
+        self._server = _Server((host, port), _handler(sources), client_seconds)
         self._thread = threading.Thread(
             target=self._server.serve_forever, name="probes", daemon=True
         )
@@ -113,7 +125,11 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = _MAX_CLIENTS
 
-    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+    def __init__(
+        self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler], client_seconds: float
+    ) -> None:
+        self._client_seconds = client_seconds
+        self._began_at: dict[socket.socket, float] = {}
         self._places = threading.BoundedSemaphore(_MAX_CLIENTS)
         if ":" in address[0]:
             self.address_family = socket.AF_INET6
@@ -123,11 +139,20 @@ class _Server(ThreadingHTTPServer):
         """Bind without asking a name server for our own name, which may take seconds."""
         socketserver.TCPServer.server_bind(self)
 
+    def service_actions(self) -> None:
+        """Cut off who takes too long; called every half second, and between connections."""
+        latest = time.monotonic() - self._client_seconds
+        for request, began_at in list(self._began_at.items()):
+            if began_at < latest:
+                with suppress(OSError):  # it may have ended just now
+                    request.shutdown(socket.SHUT_RDWR)
+
     def process_request(self, request: Any, client_address: Any) -> None:
         """Serve in a thread while there are places, else drop the connection."""
         if not self._places.acquire(blocking=False):
             self.shutdown_request(request)
             return
+        self._began_at[request] = time.monotonic()
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
@@ -135,6 +160,7 @@ class _Server(ThreadingHTTPServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
+            del self._began_at[request]
             self._places.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -151,7 +177,6 @@ def _handler(sources: ProbeSources) -> type[BaseHTTPRequestHandler]:
     }
 
     class ProbeHandler(BaseHTTPRequestHandler):
-        timeout = _CLIENT_SECONDS
         server_version = "llm-server"
         sys_version = ""
 

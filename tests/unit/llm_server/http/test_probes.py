@@ -1,5 +1,8 @@
 import json
+import socket
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 import httpx
@@ -45,19 +48,26 @@ class Probed:
     clock: Clock
 
 
+def sources(clock: Clock) -> ProbeSources:
+    """Return what the probes of a server that is loading read."""
+    telemetry = Telemetry(CollectorRegistry(), ServerIdentity("1", "m", "s", "r", simulated=True))
+    return ProbeSources(
+        Lifecycle(Progress(clock)),
+        telemetry,
+        lambda: Vitals(clock.now, clock.now, None),
+        stall_seconds=30,
+    )
+
+
 @pytest.fixture
 def probed() -> Iterator[Probed]:
     """Serve the probes of a server that is loading."""
     clock = Clock()
-    lifecycle = Lifecycle(Progress(clock))
-    telemetry = Telemetry(CollectorRegistry(), ServerIdentity("1", "m", "s", "r", simulated=True))
-    sources = ProbeSources(
-        lifecycle, telemetry, lambda: Vitals(clock.now, clock.now, None), stall_seconds=30
-    )
-    server = ProbeServer("127.0.0.1", 0, sources)
+    read = sources(clock)
+    server = ProbeServer("127.0.0.1", 0, read)
     server.start()
     with httpx.Client(base_url=f"http://127.0.0.1:{server.port}") as client:
-        yield Probed(client, lifecycle, clock)
+        yield Probed(client, read.lifecycle, clock)
     server.stop()
 
 
@@ -100,3 +110,31 @@ def test_metrics_are_on_the_probe_port(probed: Probed) -> None:
 def test_an_unknown_path_is_not_found(probed: Probed) -> None:
     """The probe port serves its four paths and nothing else."""
     assert probed.client.get("/v1/models").status_code == 404
+
+
+def test_dripping_clients_cannot_occupy_the_probes() -> None:
+    """Clients that hold every place by sending a byte now and then lose it after their time."""
+    server = ProbeServer("127.0.0.1", 0, sources(Clock()), client_seconds=0.5)
+    server.start()
+    url = f"http://127.0.0.1:{server.port}{contract.LIVE_PATH}"
+    with ExitStack() as stack:
+        address = ("127.0.0.1", server.port)
+        clients = [stack.enter_context(socket.create_connection(address)) for _ in range(64)]
+        drip_all(clients)
+        with pytest.raises(httpx.HTTPError):
+            httpx.get(url)
+
+        until = time.monotonic() + 2
+        while time.monotonic() < until:
+            drip_all(clients)
+            time.sleep(0.1)
+
+        assert httpx.get(url).status_code == 200
+    server.stop()
+
+
+def drip_all(clients: list[socket.socket]) -> None:
+    """Send one byte of a request line from each client that still can."""
+    for client in clients:
+        with suppress(ConnectionError):
+            client.send(b"G")
