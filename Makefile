@@ -71,8 +71,9 @@ cluster-down: env ## remove what cluster-up made
 images: env ## build both images and push them to the cluster's registry
 	@$(PY) -m e2e.cluster images
 
-crds: env ## regenerate CRD, chart copy, values schema and docs/api.md
+crds: env ## regenerate CRD, chart copy, docs/api.md, docs/reasons.md and docs/server-reference.md
 	@$(PY) -m llm_operator.api.generate
+	@$(PY) -m llm_server.reference > docs/server-reference.md
 
 sweep: env ## every fault at every write of a rollout, over HTTP against a model of the API server
 	@$(PY) -m tests.models.sweep

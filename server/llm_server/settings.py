@@ -3,8 +3,8 @@
 The names are the same everywhere: the setting ``max_batch_size`` is the flag ``--max-batch-size``,
 the variable ``LLM_SERVER_MAX_BATCH_SIZE`` and the key ``max_batch_size`` of the YAML or JSON file
 that ``--config`` names. Flags win over the environment, the environment over the file. A value
-that does not parse stops the start; so does a name that does not exist. Only ``__main__`` calls
-this module; inner code is handed the values that it needs.
+that does not parse stops the start; so does a name that does not exist. Only ``cli`` reads them;
+inner code is handed the values that it needs. ``reference`` makes docs/server-reference.md of this.
 """
 
 import argparse
@@ -155,6 +155,24 @@ def parse(arguments: list[str], environ: Mapping[str, str]) -> ServerSettings:
     return chosen
 
 
+def flag_of(name: str) -> str:
+    """Return the flag of a setting.
+
+    >>> flag_of("http_port")
+    '--http-port'
+    """
+    return "--" + name.replace("_", "-")
+
+
+def variable_of(name: str) -> str:
+    """Return the environment variable of a setting.
+
+    >>> variable_of("http_port")
+    'LLM_SERVER_HTTP_PORT'
+    """
+    return contract.ENV_PREFIX + name.upper()
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise _invalid(f"{message}; see llm-server serve --help")
@@ -171,7 +189,7 @@ def _read_flags(arguments: list[str]) -> dict[str, str]:
     )
     parser.add_argument("--config", metavar="PATH", help="YAML or JSON file with settings")
     for name, field in ServerSettings.model_fields.items():
-        parser.add_argument(_flag(name), dest=name, metavar="VALUE", help=_help(field))
+        parser.add_argument(flag_of(name), dest=name, metavar="VALUE", help=_help(field))
     return vars(parser.parse_args(arguments))
 
 
@@ -188,7 +206,7 @@ def _read_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         if name == CONFIG or name in ServerSettings.model_fields:
             yield name, value
         elif not _SERVICE_LINK.fullmatch(name.upper()):
-            known = ", ".join(sorted(map(_variable, ServerSettings.model_fields)))
+            known = ", ".join(sorted(map(variable_of, ServerSettings.model_fields)))
             raise _invalid(f"unknown variable {variable}; known are {known}")
 
 
@@ -215,22 +233,14 @@ def _explain(error: ValidationError, flags: dict[str, str], variables: dict[str,
 def _origin(name: str, flags: dict[str, str], variables: dict[str, str]) -> str:
     """Return what the setting was given by, as the user wrote it."""
     if name in flags:
-        return _flag(name)
-    return _variable(name) if name in variables else f"--config key {name!r}"
+        return flag_of(name)
+    return variable_of(name) if name in variables else f"--config key {name!r}"
 
 
 def _accepted(kind: str, message: str) -> str:
     if kind == "extra_forbidden":
         return f"no such setting; known are {', '.join(sorted(ServerSettings.model_fields))}"
     return message[0].lower() + message[1:]
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
-
-
-def _variable(name: str) -> str:
-    return contract.ENV_PREFIX + name.upper()
 
 
 def _invalid(message: str) -> StartupError:
