@@ -45,6 +45,8 @@ check: env ## lint, types, layers, generated files
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
+	@$(PY) -m llm_operator.api.generate --check
+	@$(PY) -m llm_server.reference | diff docs/server-reference.md - || { echo 'docs/server-reference.md is stale; run `make crds`'; exit 1; }
 
 unit: env ## tests without a cluster and without a real model
 	@$(PY) -m pytest tests/unit tests/contract -m "not programs"

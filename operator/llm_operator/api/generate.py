@@ -1,9 +1,10 @@
 """``python -m llm_operator.api.generate``: write what is made from the models.
 
-Run in the root of the repository (``make crds``). A contract test makes the same content in memory
-and compares it with the files, byte for byte.
+Run in the root of the repository: ``make crds`` writes, ``make check`` compares (``--check``), byte
+for byte, as a contract test does.
 """
 
+import argparse
 import sys
 from pathlib import Path
 from typing import Final
@@ -42,18 +43,31 @@ def generated_files() -> dict[str, str]:
     }
 
 
-def main() -> int:
-    """Write the files below the working directory."""
+def main(arguments: list[str]) -> int:
+    """Write the files below the working directory; with ``--check`` name those that are stale."""
+    parser = argparse.ArgumentParser(prog="python -m llm_operator.api.generate")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if one is stale")
     root = Path.cwd()
     if not (root / "pyproject.toml").is_file():
         sys.stderr.write(f"{root} is not the root of the repository: pyproject.toml is missing\n")
         return 2
-    for name, content in generated_files().items():
-        path = root / name
+    stale = {
+        root / name: content
+        for name, content in generated_files().items()
+        if _text(root / name) != content
+    }
+    if parser.parse_args(arguments).check:
+        sys.stderr.writelines(f"{path} is stale; run `make crds`\n" for path in stale)
+        return 1 if stale else 0
+    for path, content in stale.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")
     return 0
 
 
+def _text(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.is_file() else None
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
