@@ -1,11 +1,14 @@
 """The instruments can show a fault: managedFields with two owners, an audit log with writes."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import httpx
 
 from e2e import audit
 from e2e.ownership import fields_with_two_managers
+from e2e.pod_logs import PodLogs
 from e2e.retag import copy_manifest
 
 
@@ -75,3 +78,14 @@ def test_another_tag_has_the_same_manifest_byte_for_byte() -> None:
         copy_manifest(client, "http://localhost:5000/v2/llm-operator/manifests/one", "two")
 
     assert manifests["/v2/llm-operator/manifests/two"] == b'{"layers": [] }'
+
+
+def test_only_whole_answers_of_the_length_asked_for_count(tmp_path: Path) -> None:
+    """A stream that was cut, a shorter one and a line that is no record are none."""
+    whole = {"timestamp": "2026-01-01T00:00:01.5Z", "outcome": "length", "completion_tokens": 9}
+    others = ({"outcome": "cancelled"}, {"completion_tokens": 8})
+    records = [whole, *(whole | other for other in others), {"event": "Listening"}]
+    log = "\n".join(["starting", *map(json.dumps, records)])
+    (tmp_path / "pod-1").write_text(log)
+
+    assert PodLogs(tmp_path).whole_answers("pod-1", tokens=9) == [1767225601.5]

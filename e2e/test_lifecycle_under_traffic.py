@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from e2e.manifests import TORCH_RESOURCES, llm_deployment
+from e2e.pod_logs import following
 from e2e.story import Namespace
 from e2e.traffic.harness import Load, Report, flowing
 from llm_operator import kinds
@@ -21,6 +23,9 @@ SLOW_STEPS = [
     f"--simulated-step-milliseconds={STEP_MILLISECONDS}",
     "--simulated-answer-tokens=0",
 ]
+KEPT = Load(long_workers=4, long_tokens=LONG_TOKENS)
+FRESH = Load(1, 1, 10, long_tokens=LONG_TOKENS, fresh_connections=True)
+"""So many long streams, as all of them choose the one of three pods that stays once in 3^10."""
 FASTER_PREFILL = "--simulated-prefill-tokens-per-second=40000"
 Record = Callable[[str, object], None]
 
@@ -79,27 +84,50 @@ def assert_crossed(report: Report, moments: dict[str, float]) -> None:
         assert any(a < moment < b for a, b in spans), f"no long stream ran during {change_}"
 
 
+def scale_down_and_change(namespace: Namespace) -> tuple[dict[str, float], set[str]]:
+    """Scale 3-1, change the args and the model; return when each was asked, and the pods removed.
+
+    Those are the pods that scaling took away while they answered.
+    """
+    moments, before = {}, pods_of_stable(namespace)
+    moments["scaling to 1"] = scale(namespace, 1)
+    removed = before - pods_of_stable(namespace)
+    moments["new args"] = change(namespace, {"server": {"args": [*SLOW_STEPS, FASTER_PREFILL]}})
+    moments["new model"] = change(namespace, {"model": {"source": "builtin://tiny"}})
+    return moments, removed
+
+
 def test_no_request_is_lost_while_a_resource_is_scaled_and_changed(
-    namespace: Namespace, record_property: Record
+    namespace: Namespace, record_property: Record, tmp_path: Path
 ) -> None:
-    """Scaling 1-3-1, new server.args and another model fail and truncate no request."""
+    """Scaling 1-3-1, new server.args and another model fail and truncate no request.
+
+    Neither of clients that keep their connections, nor of those that open one for each request,
+    nor of those that a pod is answering when scaling removes it.
+    """
     started = time.monotonic()
     namespace.apply(llm_deployment(NAME, server={"args": SLOW_STEPS}, resources=TORCH_RESOURCES))
-    moments: dict[str, float] = {}
 
-    with flowing(namespace, NAME, Load(long_workers=4, long_tokens=LONG_TOKENS)) as traffic:
+    with flowing(namespace, NAME, KEPT) as kept:
         namespace.until_settled(NAME)
         record_property("create_to_ready_seconds", round(time.monotonic() - started, 1))
-        moments["scaling to 3"] = scale(namespace, 3)
-        time.sleep(10)  # long streams start on the new pods too
-        moments["scaling to 1"] = scale(namespace, 1)
-        moments["new args"] = change(namespace, {"server": {"args": [*SLOW_STEPS, FASTER_PREFILL]}})
-        moments["new model"] = change(namespace, {"model": {"source": "builtin://tiny"}})
-    report = traffic.report()
+        moments = {"scaling to 3": scale(namespace, 3)}
+        with (
+            following(namespace, pods_of_stable(namespace), tmp_path) as logs,
+            flowing(namespace, NAME, FRESH, client="fresh") as fresh,
+        ):
+            later, removed = scale_down_and_change(namespace)
+    report, of_fresh = kept.report(), fresh.report()
 
     report.assert_undisturbed(at_least=200)
-    assert_crossed(report, moments)
+    assert_crossed(report, moments | later)
+    of_fresh.assert_undisturbed(at_least=50)
+    ends = [end for pod in removed for end in logs.whole_answers(pod, tokens=LONG_TOKENS)]
+    crossing = [end for end in ends if end > later["scaling to 1"]]
+    assert crossing, f"{removed} were removed, and answered no long stream then: {ends}"
+    record_property("long_streams_of_removed_pods", len(crossing))
     record_property("requests", report.counts)
+    record_property("requests_on_fresh_connections", of_fresh.counts)
 
 
 def test_every_child_goes_with_its_resource(namespace: Namespace) -> None:

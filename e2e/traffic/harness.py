@@ -147,9 +147,9 @@ class Traffic:
         return Report(counts, lines, revisions)
 
 
-def start(namespace: Namespace, name: str, load: Load) -> Traffic:
+def start(namespace: Namespace, name: str, load: Load, *, client: str = "traffic") -> Traffic:
     """Start a client pod that sends to an LLMDeployment's Service."""
-    pod = f"traffic-{name}"
+    pod = f"{client}-{name}"
     command = [
         "python3",
         "client.py",
@@ -162,9 +162,11 @@ def start(namespace: Namespace, name: str, load: Load) -> Traffic:
 
 
 @contextmanager
-def flowing(namespace: Namespace, name: str, load: Load | None = None) -> Iterator[Traffic]:
+def flowing(
+    namespace: Namespace, name: str, load: Load | None = None, *, client: str = "traffic"
+) -> Iterator[Traffic]:
     """Send for as long as the block runs, from its first answer on; stop at its end."""
-    traffic = start(namespace, name, load or Load())
+    traffic = start(namespace, name, load or Load(), client=client)
     traffic.until_answered(within_seconds=60)
     yield traffic
     traffic.stop()
