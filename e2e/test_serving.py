@@ -11,6 +11,7 @@ from e2e.installation import SERVER_PYTHON
 from e2e.manifests import TORCH_RESOURCES, claim, client_pod, llm_deployment, secret
 from e2e.story import Namespace
 from llm_operator import kinds
+from llm_operator.desired.revision import IMAGE_DIGEST_ANNOTATION, MODEL_COMMIT_ANNOTATION
 from llm_server import contract
 
 pytestmark = pytest.mark.cluster
@@ -62,8 +63,12 @@ def test_a_model_from_a_hub_is_downloaded_to_a_claim_and_served(
     _, figures = client.ask("from-hub", "Say something.")
 
     assert figures["finish_reason"] in ("stop", "length")
-    status = module_namespace.status("from-hub")
-    assert status["model"]["revision"] == hub.revision
+    revision = module_namespace.children(kinds.CONTROLLER_REVISION, "from-hub")[0]
+    annotations = revision["metadata"]["annotations"]
+    commit = annotations[MODEL_COMMIT_ANNOTATION]
+    assert contract.COMMIT.fullmatch(commit)
+    assert module_namespace.status("from-hub")["model"]["revision"] == commit
+    assert annotations[IMAGE_DIGEST_ANNOTATION].startswith("sha256:")
     pod = module_namespace.live_pods("from-hub")[0]["metadata"]["name"]
     cache = ("exec", pod, "--", "find", contract.MODEL_CACHE_PATH, "-name", "*.safetensors")
     assert module_namespace.kubectl(*cache).strip()

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,7 +82,7 @@ class RunningServer:
             self.process.stdout.close()
 
 
-def start_server(*flags: str) -> RunningServer:
+def start_server(*flags: str, environment: Mapping[str, str] | None = None) -> RunningServer:
     """Start ``llm-server serve`` on free ports; by default with the simulated model as ``m``."""
     defaults = {
         "--model": "builtin://simulated",
@@ -99,7 +99,7 @@ def start_server(*flags: str) -> RunningServer:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={"PYTHONPATH": ":".join(sys.path), "PATH": "/usr/bin:/bin"},
+        env={**(environment or {}), "PYTHONPATH": ":".join(sys.path), "PATH": "/usr/bin:/bin"},
     )
     server = RunningServer(process)
     listening = threading.Event()

@@ -56,6 +56,7 @@ def history_table(ledger: Ledger) -> Table:
     for revision in ledger.revisions:
         record = revision.record
         verdict = record.verdict.value if record.verdict else "-"
+        source = str(revision.spec.get("model", {}).get("source", "-"))
         made.add_row(
             str(revision.number),
             revision.hash,
@@ -63,7 +64,7 @@ def history_table(ledger: Ledger) -> Table:
             record.reason or "-",
             record.started_at or "-",
             record.ended_at or "-",
-            str(revision.spec.get("model", {}).get("source", "-")),
+            source + short_digests(record.model_commit),
             short_image(revision.server_image) + short_digests(record.image_digest),
             ", ".join(ledger.marks(revision)) or "-",
         )

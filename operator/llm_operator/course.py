@@ -54,9 +54,11 @@ class Course:
     replicas: int
     """Pods that are run in total; while a rollout runs they may be more than the spec asks for."""
     wanted: ChildrenPlan
+    history: tuple[Revision, ...]
+    """All known revisions, with what is recorded of them from now on."""
 
     @property
     def serving(self) -> Revision:
         """The stable revision, or the one that is to become the first one."""
         stable = self.decision.stable
-        return next((r for r in self.view.known if r.hash == stable), self.view.target)
+        return next((r for r in self.history if r.hash == stable), self.view.target)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from llm_operator import kinds
 from llm_operator import status as reporting
 from llm_operator.api.analysis import Analysis
 from llm_operator.api.reasons import Reason
@@ -15,6 +16,8 @@ from llm_operator.api.resource import LLMDeployment, SpecInvalid
 from llm_operator.api.rollout import Strategy
 from llm_operator.api.status import RolloutPhase
 from llm_operator.ask import Ask
+from llm_operator.desired.revision import hub_revision, parse_controller_revision
+from llm_operator.judgement.evidence import targets_of
 from llm_operator.judgement.limits import Case, limits_of
 from llm_operator.judgement.order import Order, order_for
 from llm_operator.judgement.restarts import (
@@ -26,10 +29,11 @@ from llm_operator.judgement.restarts import (
 from llm_operator.judgement.verdict import judge, judge_restarts, unless_news
 from llm_operator.judgement.window import Window, follow
 from llm_operator.observation import Observation, count_pods
-from llm_operator.rollout.position import Position, is_judged
+from llm_operator.rollout.position import AT_REST, Position, is_judged
 from llm_operator.rollout.sizes import WHOLE
 from llm_operator.rollout.state import Decision, Judgement, Policy, Rollout
 from llm_operator.status import Memory
+from llm_server.contract import COMMIT
 
 _SOON: Final = timedelta(seconds=1)
 
@@ -59,17 +63,41 @@ class Opinion:
 
 
 def order(observation: Observation) -> Order | None:
-    """Return which counters are to be read before the pass; None while nothing is judged."""
+    """Return what is to be read of pods before the pass; None while nothing of it is needed."""
     memory = reporting.recall(observation.resource.get("status") or {})
     since = _window_start(memory.rollout, memory.stable)
-    if since is None:
+    if since is None and not _lacks_commit(observation, memory):
         return None
     try:
         analysis = LLMDeployment.parse(observation.resource).spec.rollout.analysis
     except SpecInvalid:
         return None
+    if since is None:
+        return _first_look(observation, memory.rollout, analysis)
     case = _case(observation, memory, timedelta(0))
     return None if case is None else order_for(case, since, analysis, observation.pods)
+
+
+def _lacks_commit(observation: Observation, memory: Memory) -> bool:
+    """Whether only the pods of the rollout's target know what a hub's branch named."""
+    if memory.rollout.phase in AT_REST:
+        return False
+    kept = map(parse_controller_revision, observation.owned(kinds.CONTROLLER_REVISION))
+    target = next((r for r in kept if r is not None and r.hash == memory.rollout.target), None)
+    if target is None or target.record.model_commit:
+        return False
+    named = hub_revision(target)
+    return bool(named) and not COMMIT.fullmatch(named)
+
+
+def _first_look(observation: Observation, rollout: Rollout, analysis: Analysis) -> Order | None:
+    """Ask one ready pod of the target, which is enough for what it has loaded."""
+    revisions = (rollout.target or "",)
+    targets = targets_of(observation.pods, revisions)[:1]
+    if not targets or rollout.started_at is None:
+        return None
+    interval = timedelta(seconds=analysis.interval_seconds)
+    return Order(revisions, targets, rollout.started_at, interval)
 
 
 def form_opinion(observation: Observation, memory: Memory, ask: Ask, now: datetime) -> Opinion:

@@ -13,9 +13,11 @@ from typing import Final
 from llm_operator.api.reasons import Reason
 from llm_operator.api.status import RolloutPhase
 from llm_operator.conditions import format_time
-from llm_operator.desired.revision import Record, Revision, RevisionVerdict
+from llm_operator.desired.revision import Record, Revision, RevisionVerdict, hub_revision
+from llm_operator.judgement.evidence import Evidence as Readings
 from llm_operator.observation import Observation, running_digests
 from llm_operator.rollout.state import Decision, Rollout
+from llm_server.contract import COMMIT
 
 _AT_REST: Final = frozenset({RolloutPhase.STABLE, RolloutPhase.ROLLED_BACK})
 
@@ -49,7 +51,21 @@ def _with_contents(revision: Revision, observation: Observation) -> Record:
     if record.verdict is None:
         return record
     digests = running_digests(observation.pods, revision.hash)
-    return replace(record, image_digest=record.image_digest or _listed(digests))
+    return replace(
+        record,
+        image_digest=record.image_digest or _listed(digests),
+        model_commit=record.model_commit or _listed(_commits(revision, observation.readings)),
+    )
+
+
+def _commits(revision: Revision, readings: Readings | None) -> tuple[str, ...]:
+    """Return the commit that the source names, or those that the pods said they had loaded."""
+    named = hub_revision(revision)
+    if COMMIT.fullmatch(named):
+        return (named,)
+    samples = readings.samples if readings is not None else ()
+    own = (sample.reading for sample in samples if sample.revision == revision.hash)
+    return tuple(reading.commit for reading in own if reading.commit)
 
 
 def _listed(values: Iterable[str]) -> str:

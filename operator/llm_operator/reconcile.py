@@ -100,7 +100,8 @@ def _follow(
     provider = ask.policy.provider
     asked = asked_traffic(decision.rollout, decision.stable, target.hash, provider)
     kept = (target, *(r for r in view.known if r.hash != target.hash))
-    history = write_history(kept, memory.rollout, memory.stable, decision, given.now)
+    decided = write_history(kept, memory.rollout, memory.stable, decision, given.now)
+    history = add_contents(decided, given.observation)
     wanted = children.plan_children(
         given.observation,
         children.Wanted(
@@ -108,7 +109,7 @@ def _follow(
             decision=decision,
             asked=asked,
             target=target.hash,
-            revisions=add_contents(history, given.observation),
+            revisions=history,
             total=_replicas(decision, view.total.value),
             revision_history_limit=ask.revision_history_limit,
         ),
@@ -124,6 +125,7 @@ def _follow(
         opinion=judging.carry_over(given.observation, memory, view.opinion, decision),
         replicas=_replicas(decision, view.total.value),
         wanted=replace(wanted, blocked=(*refused, *wanted.blocked)),
+        history=history,
     )
 
 

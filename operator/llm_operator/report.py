@@ -8,9 +8,10 @@ from llm_operator import ask as asking
 from llm_operator import judging, kinds
 from llm_operator import status as reporting
 from llm_operator.api.reasons import Reason
+from llm_operator.api.status import MODEL_REVISION_LIMIT, shorten
 from llm_operator.conditions import Verdict, changed_verdicts, merge_conditions
 from llm_operator.course import Course, Given
-from llm_operator.desired.revision import Revision
+from llm_operator.desired.revision import Revision, hub_revision
 from llm_operator.diagnosis import Finding, is_finished, is_terminating
 from llm_operator.observation import Observation, count_pods, revision_of
 from llm_operator.plan import Apply, EventDraft, Plan
@@ -175,8 +176,9 @@ def _endpoint(name: str, namespace: str, port: int) -> str:
 def _model(name: str, serving: Revision) -> dict[str, Any]:
     model = serving.spec.get("model", {})
     source = str(model.get("source", ""))
-    match = contract.SOURCE_PATTERNS["hf"].fullmatch(source)
-    revision = {"revision": match["revision"] or "main"} if match else {}
+    named = hub_revision(serving)
+    loaded = shorten(serving.record.model_commit, MODEL_REVISION_LIMIT)
+    revision = {"revision": loaded or named} if named else {}
     return {
         "source": source,
         **revision,

@@ -23,7 +23,7 @@ from prometheus_client.samples import Sample
 
 from llm_operator.judgement.counters import Bounds, Buckets, Counters
 from llm_operator.judgement.evidence import Reading, Shape
-from llm_server.contract import Metric, Outcome
+from llm_server.contract import COMMIT, Metric, Outcome
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -164,6 +164,7 @@ _WANTED: Final = _NEEDED | {
     Metric.REQUESTS_WAITING.value,
     Metric.READY_SECONDS.value,
     Metric.BOOT.value,
+    Metric.MODEL.value,
     _START_TIME,
 }
 _COMPLETED: Final = (Outcome.STOP, Outcome.LENGTH)
@@ -231,7 +232,14 @@ def _reading(samples: dict[str, list[Sample]]) -> Reading:
         generation_tokens=_sum(samples[f"{Metric.GENERATION_TOKENS}_total"]),
         running=_sum(samples.get(Metric.REQUESTS_RUNNING.value, ())),
         waiting=_sum(samples.get(Metric.REQUESTS_WAITING.value, ())),
+        commit=_commit(samples),
     )
+
+
+def _commit(samples: dict[str, list[Sample]]) -> str:
+    """Return the commit that was loaded; empty where the server says none or anything else."""
+    said = (sample.labels.get("commit", "") for sample in samples.get(Metric.MODEL.value, ()))
+    return next(filter(COMMIT.fullmatch, said), "")
 
 
 def _boot_id(samples: dict[str, list[Sample]]) -> str:

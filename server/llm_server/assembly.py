@@ -65,6 +65,8 @@ class Assembled:
     """What a request is sampled with where it does not say otherwise; it has its own seed."""
     lifetime_seconds: float | None = None
     """After so long the device is lost; only a simulated one knows when."""
+    commit: str | None = None
+    """The commit that was loaded, of a model of a hub."""
 
 
 def is_simulated(source: ModelSource) -> bool:
@@ -212,6 +214,7 @@ def _assemble_loaded(
         max_model_len=_fitting_length(settings, loaded.max_model_len, capacity.kv_capacity_tokens),
         fingerprint=_fingerprint(source, loaded),
         sampling=_sampling(loaded.sampling),
+        commit=loaded.revision,
     )
 
 

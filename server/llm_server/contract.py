@@ -139,6 +139,9 @@ SOURCE_PATTERNS: Final = {
 }
 """The four forms of ``model.source``; each matches the whole string."""
 
+COMMIT: Final = re.compile(r"[0-9a-f]{40}")
+"""A revision of a hub that cannot move; the label ``commit`` of ``Metric.MODEL``."""
+
 
 class Metric(StrEnum):
     """Metric names: vLLM's spelling for what vLLM has, ``llm_`` for our own extras.
@@ -163,6 +166,8 @@ class Metric(StrEnum):
     STARTUP_SECONDS = "llm_startup_seconds"
     READY_SECONDS = "llm_ready_seconds"
     BOOT = "llm_server_info"
+    MODEL = "llm_model_info"
+    """Its label ``commit`` is what was loaded of a hub; empty before that, and for other models."""
     PREEMPTIONS = "vllm:num_preemptions"
 
 

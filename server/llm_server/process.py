@@ -143,6 +143,8 @@ class ServerProcess:
             time.monotonic,
         )
         self._telemetry.watch(engine.gauges, assembled.capacity.kv_capacity_tokens)
+        if assembled.commit is not None:
+            self._telemetry.loaded(assembled.commit)
         engine.start()
         self._engine = engine
         self._slot.fill(service)

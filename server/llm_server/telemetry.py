@@ -84,6 +84,10 @@ class Telemetry:
             "Seconds since the server was ready; 0 while loading.",
             registry=registry,
         )
+        self._model = Info(
+            Metric.MODEL.removesuffix("_info"), "What was loaded.", registry=registry
+        )
+        self.loaded("")
         Info(
             Metric.BOOT.removesuffix("_info"), "What this process serves.", registry=registry
         ).info(
@@ -112,6 +116,10 @@ class Telemetry:
             "Size of the KV cache, counted in blocks.",
             registry=self._registry,
         ).info({"block_size": "1", "num_gpu_blocks": str(kv_capacity_tokens)})
+
+    def loaded(self, commit: str) -> None:
+        """Say which commit of a hub's model was loaded; empty for none."""
+        self._model.info({"commit": commit})
 
     def ready(self, startup_seconds: float) -> None:
         """Record how long the start took, and count the time from here."""

@@ -26,6 +26,16 @@ def test_every_figure_of_the_server_arrives() -> None:
     assert len(reading.counters.first_token) == len(reading.shape.first_token) + 1
 
 
+def test_the_commit_that_was_loaded_arrives() -> None:
+    """Empty before the load and for models that no hub has; what is no commit is not believed."""
+    telemetry = a_server()
+    assert read_exposition(telemetry.exposition()[0]).commit == ""
+    telemetry.loaded("0123456789abcdef" * 2 + "01234567")
+    text = telemetry.exposition()[0]
+    assert read_exposition(text).commit == "0123456789abcdef" * 2 + "01234567"
+    assert read_exposition(text.replace(b"01234567", b"x" * 500)).commit == ""
+
+
 @pytest.mark.parametrize("outcome", Outcome)
 def test_each_outcome_is_a_success_an_error_or_the_client_s(outcome: Outcome) -> None:
     """5xx and errors inside streams are errors; 4xx, 429 and clients that leave are not."""

@@ -36,6 +36,8 @@ class Load:
     """Models that take five times as long to the first token."""
     mute_sources: set[str] = field(default_factory=set)
     """Models whose metrics cannot be read."""
+    commits: dict[str, str] = field(default_factory=dict)
+    """The commit that a model's servers say they loaded."""
     served: dict[str, Served] = field(default_factory=dict)
     readings: int = 0
 
@@ -68,7 +70,9 @@ class Load:
                 name = pod["metadata"]["name"]
                 since = datetime.fromisoformat(pod["metadata"]["creationTimestamp"])
                 lines = exposition(name, self.served.get(name, Served(since)))
-                return "\n".join([*lines, ""]).encode()
+                commit = self.commits.get(source_of(pod), "")
+                said = f'{Metric.MODEL}{{commit="{commit}"}} 1'
+                return "\n".join([said, *lines, ""]).encode()
         raise Unreadable("no connection")
 
 

@@ -38,6 +38,7 @@ def _document(ledger: Ledger) -> list[dict[str, Any]]:
             "endedAt": revision.record.ended_at,
             "image": revision.server_image,
             "imageDigest": revision.record.image_digest,
+            "modelCommit": revision.record.model_commit,
             "now": list(ledger.marks(revision)),
             "spec": revision.spec,
         }

@@ -43,6 +43,9 @@ COMMANDS_LIMIT: Final = 64
 REJECTED_LIMIT: Final = 5
 """Rejected hashes that the status shows."""
 
+MODEL_REVISION_LIMIT: Final = 128
+"""Characters: what a source may name, and three commits."""
+
 MESSAGE_LIMIT: Final = 360
 """Characters of a message; with this, a status stays below 8 KiB."""
 
@@ -98,8 +101,8 @@ class ModelStatus(ApiModel):
 
     source: Annotated[str, Field(max_length=1024)] | None = None
     """Where it came from."""
-    revision: Annotated[str, Field(max_length=128)] | None = None
-    """The exact revision that was loaded, where the source has revisions."""
+    revision: Annotated[str, Field(max_length=MODEL_REVISION_LIMIT)] | None = None
+    """For a model of a hub: the commit that was loaded, once known; else what the source names."""
     served_name: Annotated[str, Field(max_length=256)] | None = None
     """Name that requests call it by."""
     simulated: Flag | None = None

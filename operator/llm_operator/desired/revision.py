@@ -15,11 +15,14 @@ from typing import Any, Final, Self
 
 from llm_operator import kinds
 from llm_operator.desired.identity import Identity
+from llm_server import contract
 
 HASH_ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
 """No vowels and no look-alikes: a hash is never a word and survives being read aloud."""
 
 HASH_LENGTH: Final = 8
+
+_HUB_DEFAULT: Final = "main"
 
 VERDICT_ANNOTATION: Final = f"{kinds.GROUP}/verdict"
 REASON_ANNOTATION: Final = f"{kinds.GROUP}/reason"
@@ -109,6 +112,13 @@ class Revision:
     def server_image(self) -> str:
         """The image that the pods run."""
         return str(self.spec.get("server", {}).get("image") or self.image)
+
+
+def hub_revision(revision: Revision) -> str:
+    """Return the branch, tag or commit that a hub is asked for; empty for other sources."""
+    source = str(revision.spec.get("model", {}).get("source", ""))
+    match = contract.SOURCE_PATTERNS["hf"].fullmatch(source)
+    return (match["revision"] or _HUB_DEFAULT) if match else ""
 
 
 def make_revision(spec: Mapping[str, Any], renderer: int, image: str) -> Revision:

@@ -37,6 +37,8 @@ class Reading:
     generation_tokens: int
     running: int
     waiting: int
+    commit: str = ""
+    """Of the model that it has loaded, where it comes from a hub."""
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -123,6 +125,8 @@ class Evidence:
     unread: tuple[Unread, ...] = ()
     guards: tuple[GuardReading, ...] = ()
     guards_unread: tuple[GuardUnread, ...] = ()
+    revisions: tuple[str, ...] = ()
+    """Those that the last round was to read."""
 
     def live(self, revision: str) -> tuple[PodSample, ...]:
         """Return the samples of a revision that the last round brought."""

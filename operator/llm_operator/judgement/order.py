@@ -80,8 +80,13 @@ def order_for(
 
 
 def is_due(known: Evidence | None, order: Order, now: datetime) -> bool:
-    """Whether a round is due: an interval is over, the window is newer, or the clock was set."""
+    """Whether a round is due: an interval is over, or what is asked is newer or is more.
+
+    So it is, too, where the clock was set back.
+    """
     if known is None or known.collected_at < order.since.replace(microsecond=0):
+        return True
+    if not set(order.revisions) <= set(known.revisions):
         return True
     age = now - known.collected_at
     return age >= order.interval or age < timedelta(0)
@@ -100,6 +105,7 @@ def merged(known: Evidence | None, order: Order, round_: Round) -> Evidence:
         unread=unread,
         guards=_guards(known, order, round_),
         guards_unread=_guards_unread(known, round_),
+        revisions=order.revisions,
     )
 
 

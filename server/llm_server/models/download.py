@@ -8,7 +8,6 @@ it the model starts without the hub when the revision is a commit, or when the h
 import json
 import logging
 import os
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterable
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 from urllib.parse import quote
 
-from llm_server.contract import StartupFailure, StartupPhase
+from llm_server.contract import COMMIT, StartupFailure, StartupPhase
 from llm_server.models.failures import StartupError, classify, is_transient
 from llm_server.models.hub_files import HubFile, needed_files
 from llm_server.models.memory import mib
@@ -33,7 +32,6 @@ _LARGEST_DELAY_SECONDS: Final = 3.0
 _REQUEST_TIMEOUT_SECONDS: Final = 5.0
 _PARALLEL_FILES: Final = 4
 _STALE_PART_SECONDS: Final = 3600.0
-_COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 _LOG = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")
 
@@ -55,7 +53,7 @@ def fetch(source: HubSource, cache_dir: Path, progress: Progress) -> Snapshot:
     progress.enter(StartupPhase.DOWNLOADING)
     hub_cache = cache_dir / "huggingface" / "hub"
     manifest = _Manifest(cache_dir / "manifests" / source.repo.replace("/", "--"))
-    if _COMMIT.fullmatch(source.revision) and (cached := manifest.complete(source.revision)):
+    if COMMIT.fullmatch(source.revision) and (cached := manifest.complete(source.revision)):
         _LOG.info("%s is in the cache; the hub is not asked", source)
         return cached
     try:

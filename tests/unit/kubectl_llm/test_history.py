@@ -42,17 +42,19 @@ def test_history_tells_of_each_revision_what_became_of_it(person: Person) -> Non
 
 
 def test_history_shows_the_first_digits_of_what_the_pods_ran(person: Person) -> None:
-    """Behind the image, one for each image that a moved tag had; the JSON has them whole."""
+    """Behind source and image, one for each that a moved tag had; the JSON has them whole."""
     digests = f"sha256:{'a' * 64},sha256:{'b' * 64}"
-    ran = replace(SECOND, record=replace(SECOND.record, image_digest=digests))
+    record = replace(SECOND.record, image_digest=digests, model_commit="c" * 40)
+    ran = replace(SECOND, record=record)
     person.has([FIRST, ran], {"stableRevision": SECOND.hash})
 
     newest, oldest = person.runs("history", "chat").output.splitlines()[1:]
     row = json.loads(person.runs("history", "chat", "-o", "json").output)[0]
 
     assert f"llm-server:1 ({'a' * 12}, {'b' * 12})" in newest
+    assert f"builtin://simulated ({'c' * 12})" in newest
     assert "(" not in oldest
-    assert row["imageDigest"] == digests
+    assert (row["imageDigest"], row["modelCommit"]) == (digests, "c" * 40)
 
 
 def test_history_marks_what_serves_what_is_tried_and_what_the_spec_means(person: Person) -> None:

@@ -7,10 +7,12 @@ from typing import Any
 from llm_operator.api.command import CommandVerb
 from llm_operator.api.reasons import Reason
 from llm_operator.desired.revision import Record, Revision, RevisionVerdict
+from llm_operator.judgement.evidence import Evidence, PodSample, Reading
 from llm_operator.ledger import add_contents, write_history
 from llm_operator.observation import Observation
 from llm_operator.rollout.state import VerdictOutcome
-from tests.builders import a_pod, an_llm_deployment
+from tests import judgement_builders
+from tests.builders import NOW, a_pod, an_llm_deployment
 from tests.rollout_builders import (
     NEW,
     NEXT,
@@ -150,10 +152,13 @@ def a_pod_of(image_id: str, name: str = "pod-1", *, ready: bool = True) -> dict[
     return a_pod(NEW, name, ready=ready, containerStatuses=[sidecar, server])
 
 
-def completed(record: Record, *pods: Mapping[str, Any]) -> Record:
+def completed(
+    record: Record, *pods: Mapping[str, Any], source: str = "", readings: Evidence | None = None
+) -> Record:
     """Return the record of the new revision after a pass that saw these pods."""
-    revision = Revision(NEW, {}, 1, "llm-server:1", record=record)
-    observation = Observation(an_llm_deployment(), {}, pods, ())
+    spec = {"model": {"source": source}}
+    revision = Revision(NEW, spec, 1, "llm-server:1", record=record)
+    observation = Observation(an_llm_deployment(), {}, pods, (), readings=readings)
     return add_contents((revision,), observation)[0].record
 
 
@@ -193,3 +198,34 @@ def test_what_a_runtime_reports_instead_of_a_digest_is_not_recorded() -> None:
     """An empty or unknown imageID leaves the record as it is."""
     for image_id in ("", "sha256:", "sha512:" + "a" * 128, "llm-server:1"):
         assert completed(PROMOTED, a_pod_of(image_id)) == PROMOTED
+
+
+COMMIT, OTHER_COMMIT = "a" * 40, "b" * 40
+
+
+def said(*commits: str, revision: str = NEW) -> Evidence:
+    """Return readings of pods that say they have loaded these commits."""
+    answers = (judgement_builders.Pod(f"p{i}", revision).answer(NOW) for i in range(len(commits)))
+    samples = tuple(
+        PodSample(revision, answer.target.pod, NOW, None, replace(answer.answer, commit=commit))
+        for answer, commit in zip(answers, commits, strict=True)
+        if isinstance(answer.answer, Reading)
+    )
+    return Evidence(NOW, samples)
+
+
+def test_a_closed_record_has_the_commit_that_the_pods_loaded() -> None:
+    """What the branch named then; of a source that names a commit, that one, unasked."""
+    branch, commit = "hf://org/name@main", f"hf://org/name@{COMMIT}"
+    with_commit = replace(PROMOTED, model_commit=COMMIT)
+    assert completed(PROMOTED, source=branch, readings=said(COMMIT, COMMIT)) == with_commit
+    assert completed(PROMOTED, source=branch) == PROMOTED
+    assert completed(PROMOTED, source=branch, readings=said(COMMIT, revision=OLD)) == PROMOTED
+    assert completed(PROMOTED, source=commit) == with_commit
+    assert completed(with_commit, source=branch, readings=said(OTHER_COMMIT)) == with_commit
+
+
+def test_commits_that_differ_are_all_recorded() -> None:
+    """The branch moved between the starts of two pods, which serve different weights."""
+    both = completed(PROMOTED, source="hf://org/name", readings=said(OTHER_COMMIT, "", COMMIT))
+    assert both.model_commit == f"{COMMIT},{OTHER_COMMIT}"

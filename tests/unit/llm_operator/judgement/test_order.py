@@ -1,5 +1,6 @@
 """Which pods are read, when, and what is kept of them."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -97,12 +98,19 @@ def test_the_spec_says_what_is_read_and_allowed() -> None:
 
 def test_a_round_is_due_once_per_interval_and_at_each_window() -> None:
     """And when the clock was set back; never in between."""
-    known = Evidence(START)
+    known = Evidence(START, revisions=an_order().revisions)
     assert is_due(None, an_order(), START)
     assert not is_due(known, an_order(), START + 9 * SECOND)
     assert is_due(known, an_order(), START + 10 * SECOND)
     assert is_due(known, an_order(since=3), START + 4 * SECOND)
     assert is_due(known, an_order(), START - SECOND)
+
+
+def test_a_round_is_due_at_once_where_the_last_one_read_fewer_revisions() -> None:
+    """A look at the canary alone, in the second in which its window opens, is no first reading."""
+    known = Evidence(START, revisions=(CANARY,))
+    assert is_due(known, an_order(), START)
+    assert not is_due(known, replace(an_order(), revisions=(CANARY,)), START)
 
 
 def test_a_process_that_is_gone_keeps_what_it_counted_last() -> None:
