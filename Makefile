@@ -39,7 +39,7 @@ demo: env ## from nothing to a streamed answer, a canary and a rollback on a rea
 test: env check ## everything that this machine can run, one pytest summary
 	@$(PY) -m e2e.cluster up --name llm-operator-test
 	@$(PY) -m e2e.cluster images --name llm-operator-test
-	@$(PY) -m pytest tests e2e -n 2 -m "not long"
+	@$(PY) -m pytest tests e2e -n 3 -m "not long"
 
 check: env ## lint, types, layers, generated files
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .

@@ -14,11 +14,11 @@ import pytest
 import yaml
 
 import e2e.cluster
-from e2e import diagnostics
+from e2e import diagnostics, hub_pod, turns
 from e2e.access import api_client
 from e2e.asking import Client, start_client
 from e2e.cluster.content import exclusive
-from e2e.hub_pod import Hub, start_hub, stop_hub
+from e2e.hub_pod import Hub
 from e2e.installation import install_operator, pull_images
 from e2e.manifests import restricted_namespace
 from e2e.story import Cluster, Namespace
@@ -26,12 +26,17 @@ from llm_operator.kinds import ResourceKind
 
 OWN_CLUSTER = "llm-operator-test"
 TEST_SECONDS = 420
+RUN_ID = "PYTEST_XDIST_TESTRUNUID"
 SERVICE_ACCOUNTS = ResourceKind("", "v1", "serviceaccounts", "ServiceAccount")
 CONFIG_MAPS = ResourceKind("", "v1", "configmaps", "ConfigMap")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the time limit of a test leave out the making of the cluster."""
+    """Put the files that want the cluster for themselves last; give each test its time limit.
+
+    The limit leaves out the making of the cluster.
+    """
+    items.sort(key=lambda item: turns.place(item.path))
     for item in items:
         if "cluster" in getattr(item, "fixturenames", ()) and not item.get_closest_marker(
             "timeout"
@@ -45,25 +50,32 @@ def _running_cluster() -> Iterator[e2e.cluster.Cluster]:
     if shared:
         yield e2e.cluster.Cluster.existing(shared)
         return
-    with exclusive(f"session-{OWN_CLUSTER}"):
-        backend = e2e.cluster.up(OWN_CLUSTER)
+    with turns.joined(OWN_CLUSTER, os.environ.get(RUN_ID, str(os.getpid()))) as is_last:
         try:
-            yield backend
+            yield e2e.cluster.up(OWN_CLUSTER)
         finally:
-            e2e.cluster.down(OWN_CLUSTER)
+            if is_last():
+                e2e.cluster.down(OWN_CLUSTER)
 
 
 @pytest.fixture(scope="session")
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A running cluster with the images of the working tree and the operator installed."""
     with _running_cluster() as backend:
-        images = e2e.cluster.images(backend)
-        install_operator(backend, images)
-        pull_images(backend, images)
+        with exclusive("session-set-up"):
+            images = e2e.cluster.images(backend)
+            install_operator(backend, images)
+            pull_images(backend, images)
         with api_client(backend) as api:
             yield Cluster(backend, api, images)
         if request.session.testsfailed:
             backend.diagnose(diagnostics.directory_of("cluster"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _turn(request: pytest.FixtureRequest) -> Iterator[None]:
+    with turns.turn(request.path):
+        yield
 
 
 @contextmanager
@@ -106,9 +118,9 @@ def client(module_namespace: Namespace) -> Client:
 @pytest.fixture(scope="session")
 def hub(cluster: Cluster) -> Iterator[Hub]:
     """The small Hub in a pod: a public, a private and a failing repository."""
-    hub = start_hub(cluster)
-    yield hub
-    stop_hub(cluster)
+    place = f"{hub_pod.NAMESPACE}-{uuid.uuid4().hex[:8]}"
+    yield hub_pod.start_hub(cluster, place)
+    hub_pod.stop_hub(cluster, place)
 
 
 @pytest.hookimpl(wrapper=True)

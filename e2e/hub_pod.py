@@ -98,11 +98,11 @@ def _service() -> Manifest:
     }
 
 
-def start_hub(cluster: Cluster) -> Hub:
-    """Have the Hub answer in the cluster and return it."""
-    hub_ = Hub(f"http://{NAME}.{NAMESPACE}.svc")
-    namespace = Namespace(cluster, NAMESPACE)
-    namespace.apply(restricted_namespace(NAMESPACE))
+def start_hub(cluster: Cluster, place: str = NAMESPACE) -> Hub:
+    """Have a Hub answer in a namespace of its own, and return it."""
+    hub_ = Hub(f"http://{NAME}.{place}.svc")
+    namespace = Namespace(cluster, place)
+    namespace.apply(restricted_namespace(place))
     content = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": NAME}}
     namespace.apply(content | {"data": _content(hub_)})
     namespace.apply(_deployment(cluster.images.server))
@@ -111,6 +111,6 @@ def start_hub(cluster: Cluster) -> Hub:
     return hub_
 
 
-def stop_hub(cluster: Cluster) -> None:
-    """Remove the Hub and its namespace."""
-    cluster.backend.delete("namespace", NAMESPACE)
+def stop_hub(cluster: Cluster, place: str = NAMESPACE) -> None:
+    """Remove a Hub and its namespace."""
+    cluster.backend.delete("namespace", place)

@@ -1,0 +1,82 @@
+"""How two processes of one test run share the cluster: most tests side by side, some alone.
+
+Tests have namespaces of their own, so that they do not meet. Those in ``ALONE`` end, restart or
+replace the operator, or look at all that there is; beside them no other test runs.
+"""
+
+import fcntl
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from e2e.cluster.content import exclusive
+from e2e.cluster.paths import cache_root
+
+ALONE = (
+    "test_cluster.py",
+    "test_crd_life.py",
+    "test_gateway.py",
+    "test_bench_operator.py",
+    "test_namespaced_install.py",
+    "test_operator_dies.py",
+    "test_rollout_restarts.py",
+    "test_upgrade.py",
+    "test_verbs_used.py",
+)
+"""Files, in their order; the last one looks back at what all the others made the operator do."""
+
+_LOOK_SECONDS = 1.0
+
+
+def place(test_file: Path) -> int:
+    """Return where a file's tests come: first those that run side by side."""
+    return ALONE.index(test_file.name) + 1 if test_file.name in ALONE else 0
+
+
+def _opened(name: str) -> IO[str]:
+    locks = cache_root() / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    return (locks / name).open("a+")
+
+
+@contextmanager
+def turn(test_file: Path) -> Iterator[None]:
+    """Wait for the turn of a file's tests, and have it."""
+    with _opened("turn") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX if test_file.name in ALONE else fcntl.LOCK_SH)
+        yield
+
+
+@contextmanager
+def joined(cluster: str, run: str) -> Iterator[Callable[[], bool]]:
+    """Wait until no other run has the cluster, and have it together with all processes of ``run``.
+
+    Yields a function that says, once, whether nobody else is left.
+    """
+    with _opened(f"session-{cluster}") as lock:
+        while not _join(lock, run):
+            time.sleep(_LOOK_SECONDS)
+        yield lambda: _is_free(lock)
+
+
+def _join(lock: IO[str], run: str) -> bool:
+    with exclusive("session-guard"):
+        if _is_free(lock):
+            lock.truncate(0)
+            lock.write(run)
+            lock.flush()
+        lock.seek(0)
+        if lock.read() != run:
+            return False
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        return True
+
+
+def _is_free(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
