@@ -9,6 +9,7 @@ from typing import Final
 
 from llm_operator.api.reasons import Reason
 from llm_operator.api.status import RolloutPhase
+from llm_operator.rollout.sizes import WHOLE
 from tests.models.rollouts.cluster import NOBODY
 from tests.models.rollouts.events import BAD, RESTARTS, Event, crash_loop
 from tests.models.rollouts.moves import finish
@@ -146,8 +147,14 @@ def _promote_step(answer: Answer) -> str:
         return answer.must_be_stale()
     before, after = answer.before.kept.rollout, answer.after.kept.rollout
     went_on = after.step != before.step or answer.now in (_PROMOTING, _BAKING, _STABLE)
-    went_on |= answer.holds_on_the_way
+    went_on |= answer.holds_on_the_way or _stopped_behind_the_last_step(answer)
     return answer.must_not_be_stale() or ("" if went_on else "the step is the same")
+
+
+def _stopped_behind_the_last_step(answer: Answer) -> bool:
+    """Whether it went on to promote and was condemned again at once: the last step stays."""
+    is_last = answer.after.kept.rollout.step_weight_percent == WHOLE
+    return is_last and answer.now is _PAUSED and not answer.must_be_condemned()
 
 
 def _pause(answer: Answer) -> str:
