@@ -94,10 +94,14 @@ class Generation:
         if self._end is None:
             self._cancel(self.request_id)
 
+    async def next_event(self) -> Event:
+        """Wait for the next event; a wait that is cancelled loses none."""
+        return await self._events.get()
+
     async def events(self) -> AsyncIterator[Event]:
         """Yield the events; the last one is terminal."""
         while True:
-            event = await self._events.get()
+            event = await self.next_event()
             yield event
             if not isinstance(event, Delta):
                 return

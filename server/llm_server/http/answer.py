@@ -3,11 +3,14 @@
 Until the first event of the engine nothing is sent, so an early failure is an ordinary error
 response. Inside a started stream it is an error event; a stream that ends without ``[DONE]`` was
 cut by the network. A client that leaves cancels its generation.
+
+A stream that has nothing to tell for a while, because its request waits or its prompt is long,
+begins all the same and sends comments, which clients skip: proxies cut what is silent.
 """
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, assert_never
@@ -18,7 +21,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from llm_server.admission import GenerationParams
 from llm_server.contract import Outcome
-from llm_server.engine.events import Cancelled, Delta, Failed, Finished, Terminal, Usage
+from llm_server.engine.events import Cancelled, Delta, Event, Failed, Finished, Terminal, Usage
 from llm_server.errors import GenerationFailed
 from llm_server.http import errors, exchange
 from llm_server.http.shapes import AnswerShape
@@ -29,6 +32,8 @@ _STREAM_HEADERS = [
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),  # nginx would gather the events otherwise
 ]
+
+_KEEP_ALIVE = b": keep-alive\n\n"
 
 _SEND_STALL_SECONDS = 60
 """A client that takes no byte for so long has left, whatever its connection says."""
@@ -60,12 +65,14 @@ class GenerationResponse(Response):
         question: Question,
         shape: AnswerShape,
         delivery: Delivery,
+        silence_seconds: float,
     ) -> None:
         super().__init__()
         self._service = service
         self._question = question
         self._shape = shape
         self._delivery = delivery
+        self._silence_seconds = silence_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Generate and send. Raises ``ServingError`` only while nothing has been sent."""
@@ -108,26 +115,31 @@ class GenerationResponse(Response):
         raise RuntimeError("a generation ended without a terminal event")
 
     async def _parts(self, generation: Generation) -> AsyncIterator[bytes]:
-        """Yield the events of the stream. Raises ``GenerationFailed`` before the first one."""
-        opened = False
-        async for event in generation.events():
+        """Yield the stream, part by part. Raises ``GenerationFailed`` before the first one."""
+        begun = opened = False
+        async for event in _with_silences(generation, self._silence_seconds):
             match event:
-                case Failed(kind=kind, message=message) if not opened:
+                case None:
+                    yield _KEEP_ALIVE
+                case Failed(kind=kind, message=message) if not begun:
                     raise GenerationFailed(kind, message)
                 case Failed(kind=kind, message=message):
                     yield _event(errors.failure_body(GenerationFailed(kind, message)))
                 case Cancelled():
                     raise _ClientLeft
                 case Delta(text=text):
-                    for chunk in () if opened else self._shape.opening():
-                        yield _event(chunk)
+                    opening = [] if opened else self._shape.opening()
                     opened = True
-                    if text:
-                        yield _event(self._shape.chunk(text))
+                    for chunk in [*opening, *self._telling(text)]:
+                        yield _event(chunk)
                 case Finished(reason=reason, usage=usage):
                     for chunk in self._ending(reason.value, usage):
                         yield _event(chunk)
                     yield b"data: [DONE]\n\n"
+            begun = True
+
+    def _telling(self, text: str) -> list[dict[str, Any]]:
+        return [self._shape.chunk(text)] if text else []
 
     def _ending(self, finish_reason: str, usage: Usage) -> list[dict[str, Any]]:
         closing = self._shape.closing(finish_reason)
@@ -150,6 +162,23 @@ def _outcome(end: Terminal) -> Outcome:
             return Outcome.FAILED
         case _:
             assert_never(end)
+
+
+async def _with_silences(
+    generation: Generation, silence_seconds: float
+) -> AsyncIterator[Event | None]:
+    """Yield the events, and None whenever there was no text for so long."""
+    loop = asyncio.get_running_loop()
+    due = loop.time() + silence_seconds
+    event: Event | None = None
+    while event is None or isinstance(event, Delta):
+        event = None
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(due):
+                event = await generation.next_event()
+        yield event
+        if event is None or (isinstance(event, Delta) and event.text):
+            due = loop.time() + silence_seconds
 
 
 def _event(content: dict[str, Any]) -> bytes:

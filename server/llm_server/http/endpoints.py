@@ -29,6 +29,7 @@ from llm_server.service import (
 )
 
 _BODY_SECONDS = 60
+_SILENCE_SECONDS = 15.0  # common proxies cut a silent answer after 60 s
 _COMPLETION_TOKENS = 16  # OpenAI's default for /v1/completions; a chat goes on to its end
 
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
@@ -38,13 +39,15 @@ Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 class Edge:
     """What the endpoints need: the service once it is there, bounds, a clock and random seeds.
 
-    ``wall_clock`` gives Unix seconds for ``created``.
+    ``wall_clock`` gives Unix seconds for ``created``; a stream without text for
+    ``stream_silence_seconds`` gets a comment.
     """
 
     slot: ServiceSlot
     max_body_bytes: int
     wall_clock: Callable[[], float]
     new_seed: Callable[[], int]
+    stream_silence_seconds: float = _SILENCE_SECONDS
 
 
 class Endpoints:
@@ -83,7 +86,8 @@ class Endpoints:
         params = self._params(fields, fields.max_tokens or _COMPLETION_TOKENS, service.model)
         question = Question(f"cmpl-{uuid.uuid4().hex}", prompt, params)
         shape = CompletionShape(self._head(service, question))
-        return GenerationResponse(service, question, shape, _delivery(fields))
+        silence = self._edge.stream_silence_seconds
+        return GenerationResponse(service, question, shape, _delivery(fields), silence)
 
     async def chat_completions(self, request: Request) -> Response:
         """Answer a conversation."""
@@ -94,7 +98,8 @@ class Endpoints:
         params = self._params(fields, max_tokens, service.model)
         question = Question(f"chatcmpl-{uuid.uuid4().hex}", prompt, params)
         shape = ChatShape(self._head(service, question))
-        return GenerationResponse(service, question, shape, _delivery(fields))
+        silence = self._edge.stream_silence_seconds
+        return GenerationResponse(service, question, shape, _delivery(fields), silence)
 
     async def _body(self, request: Request) -> bytes:
         try:

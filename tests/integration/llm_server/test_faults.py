@@ -144,9 +144,8 @@ def test_a_hang_is_seen_by_metrics_and_liveness(serve: Serve) -> None:
     server.terminate()
     for each in (stream, *waiting):
         each.join()
-    assert stream.events[-1]["error"]["code"] == "server_shutting_down"
-    assert stream.events[-1]["error"]["retryable"] is True
-    assert [each.status for each in waiting] == [503, 503, 503]
+        assert each.events[-1]["error"]["code"] == "server_shutting_down"
+        assert each.events[-1]["error"]["retryable"] is True
     assert server.exit_code() == 0
     # The default drain is 300 s, which an engine that hangs is not given.
     assert time.monotonic() - began < contract.DRAIN_ACCEPT_SECONDS + contract.DRAIN_MARGIN_SECONDS
