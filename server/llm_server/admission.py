@@ -28,11 +28,19 @@ class ServingLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerBound:
+    """At most so many tokens, as ``field`` of the request says; ``field`` None: by default."""
+
+    tokens: int
+    field: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationParams:
-    """What a request asks for beside its prompt; ``max_tokens`` None: as many as fit."""
+    """What a request asks for beside its prompt; ``bound`` None: as many tokens as fit."""
 
     sampling: SamplingParams
-    max_tokens: int | None
+    bound: AnswerBound | None
     stop_strings: tuple[str, ...]
 
 
@@ -93,7 +101,7 @@ def admit(
     return GenerationRequest(
         request_id=request_id,
         prompt_token_ids=prompt_token_ids,
-        max_tokens=_answer_tokens(prompt_token_ids, params.max_tokens, limits),
+        max_tokens=_answer_tokens(prompt_token_ids, params.bound, limits),
         sampling=params.sampling,
         stop_strings=params.stop_strings,
         arrived_at=now,
@@ -101,7 +109,26 @@ def admit(
     )
 
 
-def _answer_tokens(prompt: tuple[int, ...], max_tokens: int | None, limits: ServingLimits) -> int:
+def _answer_tokens(
+    prompt: tuple[int, ...], bound: AnswerBound | None, limits: ServingLimits
+) -> int:
+    _check_prompt(prompt, limits)
+    room = limits.max_model_len - len(prompt)
+    if bound is None:
+        return room
+    if bound.field is None:
+        return min(bound.tokens, room)
+    if bound.tokens > room:
+        raise RequestInvalid(
+            f"{bound.field} asks for {bound.tokens} tokens; with the prompt's {len(prompt)} "
+            f"at most {room} are allowed, as this model takes {limits.max_model_len} in all",
+            param=bound.field,
+            code="context_length_exceeded",
+        )
+    return bound.tokens
+
+
+def _check_prompt(prompt: tuple[int, ...], limits: ServingLimits) -> None:
     if not prompt:
         raise RequestInvalid("The prompt must have at least one token", param="prompt")
     outside = next((token for token in prompt if not 0 <= token < limits.vocab_size), None)
@@ -110,13 +137,10 @@ def _answer_tokens(prompt: tuple[int, ...], max_tokens: int | None, limits: Serv
             f"prompt has the token id {outside}; allowed are 0..{limits.vocab_size - 1}",
             param="prompt",
         )
-    room = limits.max_model_len - len(prompt)
-    wanted = max_tokens if max_tokens is not None else max(room, 1)
-    if wanted > room:
+    if len(prompt) >= limits.max_model_len:
         raise RequestInvalid(
-            f"The prompt has {len(prompt)} tokens and max_tokens asks for {wanted} more; "
-            f"this model takes at most {limits.max_model_len} in all",
-            param="max_tokens" if room > 0 else "prompt",
+            f"The prompt has {len(prompt)} tokens; allowed are at most "
+            f"{limits.max_model_len - 1}, so that one for the answer fits the model",
+            param="prompt",
             code="context_length_exceeded",
         )
-    return wanted

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from fastapi import Request
 from starlette.responses import JSONResponse, Response
 
-from llm_server.admission import GenerationParams
+from llm_server.admission import AnswerBound, GenerationParams
 from llm_server.engine.request import SamplingParams
 from llm_server.errors import ModelNotServed
 from llm_server.http import schemas
@@ -83,7 +83,8 @@ class Endpoints:
             prompt = TextPrompt(fields.prompt)
         else:
             prompt = TokenPrompt(fields.prompt)
-        params = self._params(fields, fields.max_tokens or _COMPLETION_TOKENS, service.model)
+        bound = _bound(fields) or AnswerBound(_COMPLETION_TOKENS)
+        params = self._params(fields, bound, service.model)
         question = Question(f"cmpl-{uuid.uuid4().hex}", prompt, params)
         shape = CompletionShape(self._head(service, question))
         silence = self._edge.stream_silence_seconds
@@ -94,8 +95,7 @@ class Endpoints:
         fields = schemas.parse_chat(await self._body(request))
         service = self._service_for(fields)
         prompt = ChatPrompt(tuple(map(_message, fields.messages)))
-        max_tokens = fields.max_completion_tokens or fields.max_tokens
-        params = self._params(fields, max_tokens, service.model)
+        params = self._params(fields, _chat_bound(fields), service.model)
         question = Question(f"chatcmpl-{uuid.uuid4().hex}", prompt, params)
         shape = ChatShape(self._head(service, question))
         silence = self._edge.stream_silence_seconds
@@ -119,7 +119,7 @@ class Endpoints:
         return service
 
     def _params(
-        self, fields: GenerationFields, max_tokens: int | None, model: ServedModel
+        self, fields: GenerationFields, bound: AnswerBound | None, model: ServedModel
     ) -> GenerationParams:
         default = model.sampling
         sampling = SamplingParams(
@@ -128,11 +128,20 @@ class Endpoints:
             top_k=default.top_k if fields.top_k is None else max(fields.top_k, 0),
             seed=self._edge.new_seed() if fields.seed is None else fields.seed,
         )
-        return GenerationParams(sampling, max_tokens, fields.stop)
+        return GenerationParams(sampling, bound, fields.stop)
 
     def _head(self, service: GenerationService, question: Question) -> AnswerHead:
         created = int(self._edge.wall_clock())
         return AnswerHead(question.id, created, service.model.name, service.model.fingerprint)
+
+
+def _bound(fields: GenerationFields) -> AnswerBound | None:
+    return None if fields.max_tokens is None else AnswerBound(fields.max_tokens, "max_tokens")
+
+
+def _chat_bound(fields: schemas.ChatRequest) -> AnswerBound | None:
+    newer = fields.max_completion_tokens
+    return _bound(fields) if newer is None else AnswerBound(newer, "max_completion_tokens")
 
 
 def _delivery(fields: GenerationFields) -> Delivery:

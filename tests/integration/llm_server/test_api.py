@@ -174,6 +174,23 @@ def test_a_refusal_has_the_shape_that_clients_know(
     assert error["type"] == "invalid_request_error"
 
 
+def test_the_default_length_of_an_answer_always_fits(serve: Serve) -> None:
+    """Without a bound a completion has 16 tokens and a chat what is left; both fit the model."""
+    server = serve("--max-model-len", "40")
+    long = complete(server, prompt=[1] * 35)
+    short = complete(server, prompt=[1] * 3)
+    with server.client() as client:
+        fields = {"model": "m", "messages": MESSAGES}
+        chat = client.post("/v1/chat/completions", json=fields)
+        over = client.post("/v1/chat/completions", json=fields | {"max_completion_tokens": 40})
+
+    assert long.json()["usage"]["completion_tokens"] == 5
+    assert short.json()["usage"]["completion_tokens"] == 16
+    assert chat.json()["usage"]["total_tokens"] == 40
+    error = over.json()["error"]
+    assert (over.status_code, error["param"]) == (400, "max_completion_tokens")
+
+
 def test_unknown_paths_and_methods_are_refused(simulated: RunningServer) -> None:
     """Nothing but the route table answers."""
     with simulated.client() as client:

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from llm_server.admission import GenerationParams, Permits, ServingLimits, admit
+from llm_server.admission import AnswerBound, GenerationParams, Permits, ServingLimits, admit
 from llm_server.engine.request import SamplingParams
 from llm_server.errors import Overloaded, RequestInvalid
 
@@ -16,13 +16,35 @@ LIMITS = ServingLimits(
 
 
 def params(max_tokens: int | None) -> GenerationParams:
-    """Return greedy parameters with this bound."""
-    return GenerationParams(SamplingParams(temperature=0), max_tokens, ())
+    """Return greedy parameters of a request with this max_tokens."""
+    bound = None if max_tokens is None else AnswerBound(max_tokens, "max_tokens")
+    return GenerationParams(SamplingParams(temperature=0), bound, ())
 
 
 def test_without_a_bound_an_answer_may_fill_the_model() -> None:
     """No max_tokens means what is left of max_model_len."""
     assert admit("a", (1,) * 5, params(None), LIMITS, now=0).max_tokens == 15
+
+
+@pytest.mark.parametrize(("prompt_tokens", "answer_tokens"), [(5, 10), (10, 10), (15, 5), (19, 1)])
+def test_a_default_bound_is_cut_to_what_fits(prompt_tokens: int, answer_tokens: int) -> None:
+    """A bound that nobody asked for never makes a request too large."""
+    by_default = GenerationParams(SamplingParams(), AnswerBound(10), ())
+
+    request = admit("a", (1,) * prompt_tokens, by_default, LIMITS, now=0)
+
+    assert request.max_tokens == answer_tokens
+
+
+@pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens"])
+def test_a_bound_that_does_not_fit_is_refused_by_its_name(field: str) -> None:
+    """The message names the field that asked, and how many tokens would be allowed."""
+    asked = GenerationParams(SamplingParams(), AnswerBound(16, field), ())
+
+    with pytest.raises(RequestInvalid, match=f"^{field} asks for 16 .* at most 15 ") as refusal:
+        admit("a", (1,) * 5, asked, LIMITS, now=0)
+
+    assert (refusal.value.param, refusal.value.code) == (field, "context_length_exceeded")
 
 
 def test_the_deadline_counts_from_arrival() -> None:
