@@ -8,7 +8,7 @@ from llm_operator import kinds
 from llm_operator.plan import EventDraft
 
 NOTE_LIMIT: Final = 1024
-"""The API server refuses a longer note."""
+"""Bytes; the API server refuses a longer note."""
 
 
 def render_event(
@@ -28,7 +28,7 @@ def render_event(
         "action": draft.action,
         "reason": draft.reason.value,
         "type": draft.reason.event_type.value,
-        "note": draft.message[:NOTE_LIMIT],
+        "note": draft.message.encode(errors="replace")[:NOTE_LIMIT].decode(errors="ignore"),
         "regarding": {
             "apiVersion": kinds.LLM_DEPLOYMENT.api_version,
             "kind": kinds.LLM_DEPLOYMENT.kind,

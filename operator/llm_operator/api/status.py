@@ -51,7 +51,11 @@ MESSAGE_LIMIT: Final = 360
 
 
 def shorten(message: str, limit: int = MESSAGE_LIMIT) -> str:
-    """Cut a message to ``limit`` characters, the last of which then says so."""
+    """Cut a message to ``limit`` characters, the last of which then says so.
+
+    Half a character, as a server may have written it in JSON, becomes ``?``: it cannot be sent.
+    """
+    message = message.encode(errors="replace").decode()
     return message if len(message) <= limit else f"{message[: limit - 1]}…"
 
 
