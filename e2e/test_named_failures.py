@@ -10,6 +10,7 @@ from e2e.manifests import Manifest, llm_deployment, secret, service
 from e2e.story import Condition, Namespace
 from llm_operator import kinds
 from llm_operator.api.reasons import ConditionType, Reason
+from llm_server.contract import BUILTIN_SIMULATED
 
 pytestmark = pytest.mark.cluster
 
@@ -61,6 +62,16 @@ def test_a_model_path_that_does_not_exist_is_named(module_namespace: Namespace) 
     assert_names(
         module_namespace, wrong, ConditionType.READY, Reason.MODEL_NOT_FOUND, "/opt/no-such-model"
     )
+
+
+def test_an_unknown_builtin_model_is_named(module_namespace: Namespace) -> None:
+    """ModelNotFound, with the field and the models that there are."""
+    wrong = llm_deployment("no-builtin", source="builtin://nope")
+
+    found = assert_names(
+        module_namespace, wrong, ConditionType.READY, Reason.MODEL_NOT_FOUND, BUILTIN_SIMULATED
+    )
+    assert "spec.model.source" in found.message
 
 
 def test_a_hub_that_wants_a_token_is_named(module_namespace: Namespace, hub: Hub) -> None:

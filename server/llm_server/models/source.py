@@ -54,7 +54,8 @@ def parse_source(text: str) -> ModelSource:
     """Read one ``model.source``.
 
     Raises:
-        StartupError: ``InvalidSettings`` for any other form, with the allowed ones.
+        StartupError: ``InvalidSettings`` for any other form, with the allowed ones;
+            ``ModelNotFound`` for a builtin model that there is not, with those that there are.
     """
     if match := contract.SOURCE_PATTERNS["hf"].fullmatch(text):
         return HubSource(match["repo"], match["revision"] or DEFAULT_HUB_REVISION)
@@ -74,7 +75,8 @@ def parse_source(text: str) -> ModelSource:
 def _builtin(name: str) -> BuiltinSource:
     if name not in contract.BUILTIN_MODELS:
         known = ", ".join(contract.BUILTIN_MODELS)
-        raise _invalid(f"builtin://{name}", f"the builtin models are {known}")
+        message = f"model source 'builtin://{name}': the builtin models are {known}"
+        raise StartupError(StartupFailure.MODEL_NOT_FOUND, message)
     return BuiltinSource(name)
 
 

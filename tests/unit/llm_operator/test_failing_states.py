@@ -1,9 +1,15 @@
 """Rules of whole passes over a resource in trouble: the cause is named, once, and rarely read."""
 
+import json
 from collections import Counter
 from typing import Any
 
+import pytest
+
 from llm_operator import kinds
+from llm_server.contract import BUILTIN_MODELS
+from llm_server.models.failures import StartupError
+from llm_server.models.source import parse_source
 from tests.diagnosis_builders import crashed
 from tests.models.operator import KEY, OperatorModel
 
@@ -62,6 +68,21 @@ async def test_a_missing_secret_behind_a_volume_is_named() -> None:
 
     assert operator.condition("Ready") == ("False", "SecretMissing")
     assert 'secret "s" not found' in operator.message("Ready")
+
+
+async def test_an_unknown_builtin_model_is_named_with_field_and_choice() -> None:
+    """ModelNotFound: spec.model.source is to be corrected, to one of the builtin models."""
+    operator = await a_hanging_resource()
+    with pytest.raises(StartupError) as refused:
+        parse_source("builtin://nope")
+    left = {"reason": refused.value.reason, "message": refused.value.message}
+    change_pods(operator, containerStatuses=[crashed(1, json.dumps(left))])
+
+    await operator.settle(rounds=3)
+
+    assert operator.condition("Ready") == ("False", "ModelNotFound")
+    said = operator.message("Ready")
+    assert all(words in said for words in ("spec.model.source", "builtin://nope", *BUILTIN_MODELS))
 
 
 async def test_a_trouble_that_stays_is_written_once() -> None:

@@ -16,22 +16,22 @@ def termination_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("flags", "named"),
+    ("flags", "reason", "named"),
     [
-        (["--max-batch-size", "0"], "--max-batch-size"),
-        (["--model", "ftp://x"], "ftp://x"),
-        (["--model", "builtin://unknown"], "builtin://unknown"),
-        (["--no-such-flag", "1"], "--no-such-flag"),
+        (["--max-batch-size", "0"], "InvalidSettings", "--max-batch-size"),
+        (["--model", "ftp://x"], "InvalidSettings", "ftp://x"),
+        (["--model", "builtin://unknown"], "ModelNotFound", "builtin://unknown"),
+        (["--no-such-flag", "1"], "InvalidSettings", "--no-such-flag"),
     ],
 )
 def test_a_start_that_cannot_be_leaves_its_reason(
-    flags: list[str], named: str, termination_log: Path
+    flags: list[str], reason: str, named: str, termination_log: Path
 ) -> None:
     """The exit code is not 0 and the kubelet finds a typed reason that names what is wrong."""
     assert cli._serve(flags, {}) == 1
 
     left = json.loads(termination_log.read_text())
-    assert left["reason"] == "InvalidSettings"
+    assert left["reason"] == reason
     assert named in left["message"]
 
 

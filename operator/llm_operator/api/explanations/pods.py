@@ -72,8 +72,8 @@ EXPLANATIONS: Final[Mapping[str, Explanation]] = {
         "Read the log of the pod.",
     ),
     "ModelNotFound": final(
-        "model.source names no model, file or revision that exists.",
-        "Correct model.source; a private repository needs model.credentialsSecretRef.",
+        "spec.model.source names no model, file or revision that exists.",
+        "Correct spec.model.source; a private repository needs spec.model.credentialsSecretRef.",
     ),
     "ModelUnauthorized": final(
         "The source refuses the token, or asks for one.",

@@ -43,9 +43,10 @@ def test_a_claim_is_refused_with_who_mounts_it() -> None:
 
 
 def test_an_unknown_builtin_is_refused_with_the_known_ones() -> None:
-    """The names of the builtin models are in the message."""
+    """It is a model that does not exist; the names of those that do are in the message."""
     with pytest.raises(StartupError) as refused:
         parse_source("builtin://gpt-9")
+    assert refused.value.reason is StartupFailure.MODEL_NOT_FOUND
     assert all(name in refused.value.message for name in BUILTIN_MODELS)
 
 
