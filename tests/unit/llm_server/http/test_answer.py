@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 
 from llm_server.admission import GenerationParams
 from llm_server.engine.events import Delta, Event, Failed, Finished, Usage
-from llm_server.engine.request import FinishReason
+from llm_server.engine.request import FinishReason, SamplingParams
 from llm_server.errors import FailureKind
 from llm_server.http.app import create_app
 from llm_server.http.connection import ConnectionLimits
@@ -37,7 +37,10 @@ class ScriptedService(GenerationService):
     """A service whose engine follows a script, whatever it is asked."""
 
     def __init__(self, script: Script) -> None:
-        self.model = ServedModel("m", "f", created=0, max_model_len=100, simulated=True)
+        sampling = SamplingParams()
+        self.model = ServedModel(
+            "m", "f", created=0, max_model_len=100, simulated=True, sampling=sampling
+        )
         self._script = script
 
     @asynccontextmanager
