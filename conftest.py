@@ -49,4 +49,5 @@ class _TwoOnTheCluster(LoadScopeScheduling):
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: "Producer") -> LoadScopeScheduling:
     """Give xdist the schedule that suits these tests, whatever ``--dist`` says."""
+    config.option.loadscopereorder = False  # files have an order
     return _TwoOnTheCluster(config, log)
