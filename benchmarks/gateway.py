@@ -20,6 +20,7 @@ import e2e.cluster
 from benchmarks.machine import Machine
 from e2e import gateway
 from e2e.access import api_client
+from e2e.cluster import gateway as addon
 from e2e.gateway import Shares
 from e2e.installation import install_operator, pull_images
 from e2e.manifests import restricted_namespace
@@ -70,7 +71,8 @@ def _prepared(backend: e2e.cluster.Cluster) -> Iterator[Namespace]:
     pull_images(backend, images)
     with api_client(backend) as api:
         cluster = Cluster(backend, api, images)
-        gateway.ensure(cluster)
+        gateway.ensure_kinds(cluster)
+        addon.install(backend)
         backend.delete("namespace", _NAMESPACE)
         backend.apply(restricted_namespace(_NAMESPACE))
         yield Namespace(cluster, _NAMESPACE)

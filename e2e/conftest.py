@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 import e2e.cluster
-from e2e import diagnostics, hub_pod, turns
+from e2e import diagnostics, gateway, hub_pod, turns
 from e2e.access import api_client
 from e2e.asking import Client, start_client
 from e2e.cluster.content import exclusive
@@ -61,13 +61,14 @@ def _running_cluster() -> Iterator[e2e.cluster.Cluster]:
 @pytest.fixture(scope="session")
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A running cluster with the images of the working tree and the operator installed."""
-    with _running_cluster() as backend:
+    with _running_cluster() as backend, api_client(backend) as api:
         with exclusive("session-set-up"):
             images = e2e.cluster.images(backend)
             install_operator(backend, images)
             pull_images(backend, images)
-        with api_client(backend) as api:
-            yield Cluster(backend, api, images)
+            cluster = Cluster(backend, api, images)
+            gateway.ensure_kinds(cluster)
+        yield cluster
         if request.session.testsfailed:
             backend.diagnose(diagnostics.directory_of("cluster"))
 

@@ -35,11 +35,10 @@ def traffic(namespace: Namespace, name: str, *, gateway_name: str = gateway.GATE
     return {"gateway": {"parentRefs": [parent], "hostnames": [host(namespace, name)]}}
 
 
-def ensure(cluster: Cluster) -> None:
-    """Have a Gateway in the cluster, and an operator that knows of its kinds."""
-    is_new = cluster.get(_CRDS.path(name=_ROUTES)) is None
-    gateway.install(cluster.backend)
-    if is_new:
+def ensure_kinds(cluster: Cluster) -> None:
+    """Have the kinds of the Gateway API in the cluster, and an operator that knows of them."""
+    if cluster.get(_CRDS.path(name=_ROUTES)) is None:
+        gateway.install_kinds(cluster.backend)
         restart_operator(cluster.backend)
 
 

@@ -46,7 +46,7 @@ EXTENTS = (SAMPLE, pytest.param(WHOLE, marks=pytest.mark.long))
 @pytest.fixture(scope="module")
 def gated(cluster: Cluster, module_namespace: Namespace) -> Namespace:
     """A namespace of a cluster with a Gateway, which the operator knows of."""
-    gateway.ensure(cluster)
+    addon.install(cluster.backend)
     return module_namespace
 
 

@@ -17,7 +17,6 @@ from e2e.cluster.paths import cache_root
 ALONE = (
     "test_cluster.py",
     "test_crd_life.py",
-    "test_gateway.py",
     "test_bench_operator.py",
     "test_namespaced_install.py",
     "test_operator_dies.py",

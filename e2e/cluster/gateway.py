@@ -36,14 +36,14 @@ _READY_SECONDS: Final = 120
 def install(cluster: Cluster) -> None:
     """Have the kinds of the standard channel, Traefik, and a Gateway that is programmed.
 
-    Safe to repeat. An operator that runs already learns of the kinds with its next round of lists.
+    Safe to repeat.
 
     Raises:
         CommandFailed: Go or kubectl failed, or something is not ready in time.
     """
     reference = _image(cluster)
     with step(f"cluster {cluster.name}: Gateway API, Traefik"):
-        _apply_kinds(cluster)
+        install_kinds(cluster)
         cluster.apply(_MANIFEST.read_text().replace("TRAEFIK_IMAGE", reference))
         for target, condition in (("deployment/traefik", "Available"), (_gateway(), "Programmed")):
             cluster.kubectl(
@@ -57,8 +57,11 @@ def _gateway() -> str:
     return f"gateway/{GATEWAY}"
 
 
-def _apply_kinds(cluster: Cluster) -> None:
-    """Install the CRDs of the version that Traefik was built with."""
+def install_kinds(cluster: Cluster) -> None:
+    """Install the CRDs of the version that Traefik was built with.
+
+    An operator that runs already learns of them with its next round of lists.
+    """
     said = _go("mod", "download", "-json", _KINDS)
     directory = Path(json.loads(said)["Dir"]) / "config" / "crd" / "standard"
     # By the server: the routes' schema is larger than an annotation may be.
