@@ -121,6 +121,16 @@ class ApiConnection(HttpToolsProtocol):
         # None before the first request, though uvicorn does not declare it so.
         return not getattr(self.cycle, "response_complete", True)
 
+    @property
+    def _is_reading_the_only_body(self) -> bool:
+        cycle = self.cycle
+        return cycle.more_body and not cycle.response_started and not self.pipeline
+
+    def _abandon_cycle(self) -> None:
+        """Tell the application that its client has left; what it sends then is dropped."""
+        self.cycle.disconnected = self.cycle.response_complete = True
+        self.cycle.message_event.set()
+
     def _count(self, num_bytes: int) -> None:
         self._head_bytes += num_bytes
         if self._head_bytes > self._limits.max_head_bytes:
@@ -131,12 +141,14 @@ class ApiConnection(HttpToolsProtocol):
 
         Closing at once would reset the connection under a client that is still sending, which
         would then never see the answer (RFC 9112, 9.6). Amid another answer there is no place for
-        this one.
+        this one; but a request whose own body cannot be read has no other.
         """
         self._refused = True
-        if self._is_answering:
+        if self._is_answering and not self._is_reading_the_only_body:
             self.transport.close()
             return
+        if self._is_answering:
+            self._abandon_cycle()
         response = errors.respond(error)
         response.headers["connection"] = "close"
         fields = b"".join(b"%s: %s\r\n" % field for field in response.raw_headers)

@@ -256,3 +256,26 @@ async def test_what_is_not_http_is_refused() -> None:
         status, _, body = await client.answer()
 
         assert (status, json.loads(body)["error"]["code"]) == (400, "invalid_http")
+
+
+@pytest.mark.parametrize("chunk", [b"no size\r\n", b"5\r\nhelloX\r\n", b"1" * 20 + b"\r\n"])
+async def test_a_body_that_breaks_is_refused(chunk: bytes) -> None:
+    """A body that cannot be read is answered with 400, though its request has begun, and closed."""
+    async with serving() as connect:
+        client = await connect()
+        await client.send(POST)
+        await client.send(chunk)
+        status, headers, body = await client.answer()
+
+        assert (status, json.loads(body)["error"]["code"]) == (400, "invalid_http")
+        assert headers["connection"] == "close"
+        assert await client.seconds_to_end() < 5
+
+
+async def test_a_body_that_breaks_gets_no_answer_of_another_request() -> None:
+    """Behind a request that is still being answered there is no place to refuse: it is closed."""
+    async with serving() as connect:
+        client = await connect()
+        await client.send(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n" + POST + b"no size\r\n")
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+            await client.answer()
