@@ -78,7 +78,8 @@ class Gate:
         try:
             await self._app(scope, receive, send)
         except ClientDisconnect:
-            request.outcome = Outcome.CANCELLED
+            # The application took it for an error of its own; what it answered reached nobody.
+            request.outcome, request.status = Outcome.CANCELLED, None
         # The server outlives any one request; the application has answered 500 if it still could.
         except Exception:  # noqa: BLE001
             request.outcome = Outcome.FAILED
