@@ -26,6 +26,7 @@ MAX_STOP_STRINGS = 16
 MAX_STOP_CHARS = 256
 MAX_MESSAGES = 4096
 _MAX_INT64 = 2**63 - 1
+_MAX_PARAM_CHARS = 256  # a name that the client made up is not sent back in full
 _UNSUPPORTED: Final = "unsupported_parameter"
 
 _Off: TypeAlias = Mapping[str, tuple[object, ...]]
@@ -255,7 +256,7 @@ def _parse(schema: type[_Schema], fields: dict[str, Any]) -> _Schema:
 
 
 def _refusal(kind: str, message: str, location: tuple[int | str, ...]) -> RequestInvalid:
-    param = ".".join(map(str, location)) or None
+    param = ".".join(map(str, location))[:_MAX_PARAM_CHARS] or None
     if kind == "extra_forbidden":
         return RequestInvalid(
             f"{param}: there is no such field", param=param, code="unknown_parameter"

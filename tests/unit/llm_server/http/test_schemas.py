@@ -64,6 +64,15 @@ def test_an_unknown_field_is_refused_by_name(field: str) -> None:
     assert refusal.value.code == "unknown_parameter"
 
 
+def test_a_refusal_does_not_send_a_long_name_back() -> None:
+    """Of a name that the client made up, its beginning is enough."""
+    with pytest.raises(RequestInvalid) as refusal:
+        chat(**{"k" * 100_000: 1})
+
+    assert refusal.value.param == "k" * 256
+    assert len(refusal.value.message) < 300
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
