@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import cycle
+from itertools import cycle, product
 from typing import Final, NamedTuple
 
 from llm_operator.api.rollout import OnFailure, Strategy
@@ -66,12 +66,11 @@ def one_event() -> Iterator[Walk]:
 
 
 def two_events() -> Iterator[Walk]:
-    """Two events at any two points, of every size, strategy and list of steps."""
-    ways = cycle(_WAYS)
-    for (total, extra, percent), (provider, pace) in zip(sizes(), ways, strict=False):
+    """Two events at any two points: canaries of every size in every way, the others in turns."""
+    for (total, extra, percent), (provider, pace) in product(sizes(), _WAYS):
         canary = Setting(total, extra, percent, Strategy.CANARY, FOUR_STEPS, provider)
         yield Walk(canary, pace, 2)
-    for setting, (provider, pace) in zip(_others(), ways, strict=False):
+    for setting, (provider, pace) in zip(_others(), cycle(_WAYS), strict=False):
         yield Walk(replace(setting, provider=provider), pace, 2)
 
 
