@@ -1,16 +1,18 @@
 """How tests share the processes of ``pytest -n 3``; without ``-n`` nothing here is used.
 
 The tests of the cluster wait most of the time: two processes take them, file by file (``e2e.turns``
-says which of them want the cluster for themselves). The third takes the others beside them, also
-file by file, so that what the tests of a file share is made once.
+says which must not meet). The third takes the others beside them, also file by file, so that what
+the tests of a file share is made once, and gives way to the cluster, whose tests have deadlines.
 """
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from e2e.turns import ALONE
+from e2e import turns
 
 if TYPE_CHECKING:
     from xdist.remote import Producer
@@ -18,13 +20,21 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["tests.left_out"]
 
-CLUSTER_PROCESSES = 2
+CLUSTER_PROCESSES = ("gw0", "gw1")
+NICENESS = 10
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the third process take what the two on the cluster leave of the CPUs."""
+    worker = getattr(config, "workerinput", {}).get("workerid")
+    if worker is not None and worker not in CLUSTER_PROCESSES:
+        os.nice(NICENESS)
 
 
 class _TwoOnTheCluster(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.partition("::")[0]
-        return "e2e/alone" if path.rpartition("/")[2] in ALONE else path
+        return turns.group(Path(path)) if path.startswith("e2e/") else path
 
     def _reschedule(self, node: "WorkerController") -> None:
         if self.workqueue and not node.shutting_down and self._next_for(node) is None:
@@ -40,7 +50,7 @@ class _TwoOnTheCluster(LoadScopeScheduling):
 
     def _next_for(self, node: "WorkerController") -> str | None:
         """Return the next file for a process; the other ones keep to what needs no cluster."""
-        on_cluster = self.nodes.index(node) < CLUSTER_PROCESSES
+        on_cluster = node.gateway.id in CLUSTER_PROCESSES
         scopes = [scope for scope in self.workqueue if scope.startswith("e2e/") is on_cluster]
         if on_cluster and not scopes:
             scopes = list(self.workqueue)

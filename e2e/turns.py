@@ -1,7 +1,8 @@
 """How two processes of one test run share the cluster: most tests side by side, some alone.
 
-Tests have namespaces of their own, so that they do not meet. Those in ``ALONE`` end, restart or
-replace the operator, or look at all that there is; beside them no other test runs.
+Tests have namespaces of their own, so that they do not meet. Those in ``BUSY`` keep the node busy
+with pods and traffic and come one after another. Those in ``ALONE`` end, restart or replace the
+operator, or look at all that there is; beside them no other test runs.
 """
 
 import fcntl
@@ -13,6 +14,18 @@ from typing import IO
 
 from e2e.cluster.content import exclusive
 from e2e.cluster.paths import cache_root
+
+BUSY = (
+    "test_autoscaling.py",
+    "test_diagnose.py",
+    "test_gateway.py",
+    "test_lifecycle_under_traffic.py",
+    "test_rollout_commands.py",
+    "test_rollout_scarce.py",
+    "test_rollouts_bad.py",
+    "test_rollouts_good.py",
+    "test_strategies.py",
+)
 
 ALONE = (
     "test_cluster.py",
@@ -30,8 +43,17 @@ _LOOK_SECONDS = 1.0
 
 
 def place(test_file: Path) -> int:
-    """Return where a file's tests come: first those that run side by side."""
-    return ALONE.index(test_file.name) + 1 if test_file.name in ALONE else 0
+    """Return where a file's tests come: what takes longest first, what runs alone last."""
+    if test_file.name in ALONE:
+        return 2 + ALONE.index(test_file.name)
+    return 0 if test_file.name in BUSY else 1
+
+
+def group(test_file: Path) -> str:
+    """Return what one process takes whole: a file, or all of those that must not meet."""
+    if test_file.name in ALONE:
+        return f"{test_file.parent}/alone"
+    return f"{test_file.parent}/busy" if test_file.name in BUSY else str(test_file)
 
 
 def _opened(name: str) -> IO[str]:

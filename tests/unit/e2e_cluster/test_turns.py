@@ -53,11 +53,20 @@ def test_ordinary_files_have_their_turns_together_and_one_alone_waits() -> None:
 
 def test_files_that_want_the_cluster_alone_come_last() -> None:
     """And the one that looks back at the operator's requests is the last of them."""
-    names = ["test_verbs_used.py", "test_serving.py", "test_operator_dies.py"]
+    busy, last = Path("e2e/test_rollouts_good.py"), Path("e2e/test_verbs_used.py")
 
-    ordered = sorted(map(Path, names), key=turns.place)
+    ordered = sorted([last, SIDE_BY_SIDE, ALONE, busy], key=turns.place)
 
-    assert [path.name for path in ordered] == [names[1], names[2], names[0]]
+    assert ordered == [busy, SIDE_BY_SIDE, ALONE, last]
+
+
+def test_files_that_must_not_meet_are_taken_by_one_process() -> None:
+    """Two busy files never run beside each other; others are taken one by one."""
+    busy = {turns.group(Path("e2e", name)) for name in turns.BUSY}
+
+    assert len(busy) == 1
+    assert turns.group(SIDE_BY_SIDE) == str(SIDE_BY_SIDE)
+    assert all(Path("e2e", name).exists() for name in (*turns.BUSY, *turns.ALONE))
 
 
 def test_only_the_last_process_of_a_run_is_told_that_it_is_the_last() -> None:
