@@ -38,7 +38,7 @@ def llm_deployment(
 
     ``spec`` adds or replaces its top-level fields.
     """
-    small = {"requests": {"cpu": "20m", "memory": "96Mi"}, "limits": {"memory": "512Mi"}}
+    small = {"requests": {"cpu": "10m", "memory": "96Mi"}, "limits": {"memory": "512Mi"}}
     return {
         "apiVersion": kinds.LLM_DEPLOYMENT.api_version,
         "kind": kinds.LLM_DEPLOYMENT.kind,
@@ -103,7 +103,7 @@ def client_pod(name: str, image: str, command: list[str]) -> Manifest:
         "imagePullPolicy": "IfNotPresent",
         "command": command,
         "securityContext": RESTRICTED_CONTAINER,
-        "resources": {"requests": {"cpu": "20m", "memory": "64Mi"}},
+        "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}},
     }
     return {
         "apiVersion": "v1",
