@@ -25,6 +25,9 @@ ARGS = (
     "--simulated-answer-tokens=0",
 )
 """Answers of a known length: their clients end them."""
+CALM_MILLISECONDS = 100
+CALM = f"--simulated-step-milliseconds={CALM_MILLISECONDS}"
+"""After ``ARGS``, where many clients send at once: each token costs both sides CPU."""
 
 LENIENT = {"maxTimeToFirstTokenPercent": 10_000, "maxInterTokenPercent": 10_000}
 """Latency decides nothing: on a small machine it says more about the neighbours."""

@@ -9,20 +9,24 @@ from e2e import audit
 from e2e.installation import OPERATOR_DEPLOYMENT, OPERATOR_NAMESPACE, OPERATOR_USER
 from e2e.manifests import llm_deployment
 from e2e.operator_pods import Leader, freeze, kill, leader, thaw
+from e2e.rollouts import ARGS
 from e2e.story import Cluster, Namespace
+from e2e.traffic.harness import Load, flowing
 from llm_operator import kinds
 
 pytestmark = pytest.mark.cluster
 
 TAKE_OVER_SECONDS = 20
 REPAIR_SECONDS = 20
+LOAD = Load(1, 1, 1, long_tokens=400, fresh_connections=True)
+"""Long streams of 8 s."""
 Record = Callable[[str, object], None]
 
 
 @pytest.fixture(scope="module")
 def served(module_namespace: Namespace) -> Namespace:
     """A namespace with one Ready resource, ``chat`` of two replicas."""
-    module_namespace.apply(llm_deployment("chat", replicas=2))
+    module_namespace.apply(llm_deployment("chat", replicas=2, server={"args": [*ARGS]}))
     module_namespace.until_settled("chat")
     return module_namespace
 
@@ -46,17 +50,19 @@ def until_another_leads(cluster: Cluster, namespace: Namespace, before: Leader) 
 def test_a_change_survives_the_death_of_the_operator_in_its_middle(
     cluster: Cluster, served: Namespace, record_property: Record
 ) -> None:
-    """SIGKILL while a new revision is being prepared: the survivor carries the change through."""
+    """SIGKILL while a new revision is being prepared: the survivor goes on, no request is lost."""
     before = served.status("chat")["stableRevision"]
-    served.patch(kinds.LLM_DEPLOYMENT, "chat", {"spec": {"server": {"maxQueuedRequests": 99}}})
-    served.until("a rollout runs", lambda: served.is_rolling("chat"), within_seconds=20)
+    with flowing(served, "chat", LOAD) as traffic:
+        served.patch(kinds.LLM_DEPLOYMENT, "chat", {"spec": {"server": {"maxQueuedRequests": 99}}})
+        served.until("a rollout runs", lambda: served.is_rolling("chat"), within_seconds=20)
 
-    dead = leader(cluster)
-    kill(cluster, dead)
-    seconds = until_another_leads(cluster, served, dead)
+        dead = leader(cluster)
+        kill(cluster, dead)
+        seconds = until_another_leads(cluster, served, dead)
 
-    served.until_settled("chat", within_seconds=120)
+        served.until_settled("chat", within_seconds=120)
     assert served.status("chat")["stableRevision"] != before
+    traffic.report().assert_undisturbed(at_least=50)
     assert len(served.children(kinds.DEPLOYMENT, "chat")) <= 2
     record_property("take_over_seconds", round(seconds, 1))
 

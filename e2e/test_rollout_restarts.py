@@ -1,6 +1,7 @@
 """SIGKILL of the operator in every state of a rollout: whoever takes over goes on from there.
 
-Each resource is brought into one state, then the leader dies, once, with all of them in it.
+Each resource is brought into one state, then the leader dies, once, with all of them in it. Each
+has traffic from before its change until its end; all versions are good, so no request may be lost.
 """
 
 import time
@@ -11,8 +12,9 @@ import pytest
 
 from e2e.manifests import Manifest
 from e2e.operator_pods import Leader, kill, leader
-from e2e.rollouts import Diary, Rolled, noted, quick, served, step, wait_for_all
+from e2e.rollouts import CALM, Diary, Rolled, noted, quick, served, step, wait_for_all
 from e2e.story import Cluster, Namespace
+from e2e.traffic.harness import Load, Traffic, start
 from llm_operator.api.reasons import Reason
 from llm_operator.api.status import RolloutPhase
 
@@ -22,6 +24,9 @@ LASTING = 180
 """Seconds that a state with a length of its own lasts: longer than it takes to reach the others."""
 READY_SECONDS = 240
 REACHED_SECONDS = 150
+LOAD = Load(1, 1, 1, long_tokens=80, limit_seconds=1800, fresh_connections=True)
+"""Long streams of 8 s; for longer than all tests of this file take."""
+ANSWERED_SECONDS = 120
 NEW = "--simulated-prefill-tokens-per-second=40000"
 SLOW = "--simulated-load-seconds=45"
 """What is on its way is there while one of its pods loads."""
@@ -48,7 +53,7 @@ class Case:
 
     def manifest(self) -> Manifest:
         """Return the resource before its change."""
-        return served(self.name, self.rollout, *self.flags_before, replicas=self.replicas)
+        return served(self.name, self.rollout, CALM, *self.flags_before, replicas=self.replicas)
 
 
 def patient(*steps: Manifest, analysis: Manifest | None = None, **fields: object) -> Manifest:
@@ -103,6 +108,7 @@ class Scene:
     """The phase that each resource was in, by a status that nobody writes any more."""
     pods_at_death: dict[str, frozenset[str]]
     """UIDs of all of its pods that were not ending."""
+    traffic: dict[str, Traffic]
 
 
 def case_of(phase: RolloutPhase) -> Case:
@@ -114,7 +120,7 @@ def change(namespace: Namespace, phase: RolloutPhase) -> Rolled:
     """Give the resource of this state its new version."""
     case = case_of(phase)
     resource = Rolled(namespace, case.name)
-    resource.edit_args(*case.flags)
+    resource.edit_args(CALM, *case.flags)
     return resource
 
 
@@ -166,6 +172,9 @@ def scene(cluster: Cluster, module_namespace: Namespace) -> Iterator[Scene]:
     resources = [Rolled(module_namespace, case.name) for case in CASES]
     wait_for_all(resources, within_seconds=READY_SECONDS)
     before = {resource.name: resource.stable for resource in resources}
+    traffic = {each.name: start(module_namespace, each.name, LOAD) for each in resources}
+    for sender in traffic.values():
+        sender.until_answered(within_seconds=ANSWERED_SECONDS)
     with noted(module_namespace) as diary:
         lead_up(module_namespace)
         dead = kill_the_leader(cluster, module_namespace)
@@ -180,7 +189,7 @@ def scene(cluster: Cluster, module_namespace: Namespace) -> Iterator[Scene]:
         held = Rolled(module_namespace, case_of(RolloutPhase.HOLDING).name)
         assert held.phase == RolloutPhase.HOLDING
         held.edit(rollout={"analysis": READABLE})
-        yield Scene(module_namespace, diary, before, at_death, pods)
+        yield Scene(module_namespace, diary, before, at_death, pods, traffic)
 
 
 def live_uids(resource: Rolled) -> frozenset[str]:
@@ -191,7 +200,7 @@ def live_uids(resource: Rolled) -> frozenset[str]:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: str(case.phase))
 def test_a_rollout_goes_on_from_the_state_that_it_was_in(scene: Scene, case: Case) -> None:
-    """It comes to the end that it would have come to, and no pod is made a second time."""
+    """It comes to its end, makes no pod a second time, and loses no request on the way."""
     assert scene.at_death[case.name] == case.phase
     resource, before = Rolled(scene.namespace, case.name), scene.before[case.name]
     target = resource.target
@@ -212,3 +221,7 @@ def test_a_rollout_goes_on_from_the_state_that_it_was_in(scene: Scene, case: Cas
     assert len(made[target]) <= case.replicas
     if case.phase in (RolloutPhase.STABLE, RolloutPhase.ROLLED_BACK):
         assert live_uids(resource) == scene.pods_at_death[case.name]
+    scene.traffic[case.name].stop()
+    report = scene.traffic[case.name].report()
+    report.assert_undisturbed(at_least=50)
+    assert report.counts.get("long/ok"), "no long stream ran"
