@@ -1,4 +1,7 @@
-"""Every command, given as a user gives it: by the plugin, and by an annotation that lies in Git."""
+"""Every command, given as a user gives it: by the plugin, and by an annotation that lies in Git.
+
+Traffic flows all the while; all versions are good, so no command may cost a request.
+"""
 
 import time
 from dataclasses import dataclass
@@ -8,6 +11,7 @@ import pytest
 from e2e.manifests import Manifest
 from e2e.rollouts import Rolled, quick, served, step, wait_for_all
 from e2e.story import Namespace
+from e2e.traffic.harness import Load, Traffic, start
 from kubectl_llm.exits import ExitCode
 from llm_operator import kinds
 from llm_operator.api.reasons import Reason
@@ -17,6 +21,8 @@ pytestmark = pytest.mark.cluster
 
 NEW = "--simulated-prefill-tokens-per-second=40000"
 FOREVER = 3600
+LOAD = Load(1, 1, 1, long_tokens=400, limit_seconds=1800, fresh_connections=True)
+"""Long streams of 8 s; for longer than all tests of this file take."""
 
 
 def stepwise() -> Manifest:
@@ -39,19 +45,24 @@ class Scene:
     """Stable revision of ``endless`` before the change."""
     pods: frozenset[str]
     """Its pods."""
+    traffic: tuple[Traffic, ...]
+    """To each of the two."""
 
 
 @pytest.fixture(scope="module")
 def scene(module_namespace: Namespace) -> Scene:
-    """Both serve and have been given a version that is as good."""
+    """Both serve, have traffic, and have been given a version that is as good."""
     stepwise_, endless_ = (Rolled(module_namespace, name) for name in ("stepwise", "endless"))
     module_namespace.apply(stepwise())
     module_namespace.apply(endless())
     wait_for_all([stepwise_, endless_])
     before, pods = endless_.stable, endless_.pods(endless_.stable)
+    traffic = tuple(start(module_namespace, each.name, LOAD) for each in (stepwise_, endless_))
+    for sender in traffic:
+        sender.until_answered(within_seconds=60)
     for resource in (stepwise_, endless_):
         resource.edit_args(NEW)
-    return Scene(stepwise_, endless_, before, pods)
+    return Scene(stepwise_, endless_, before, pods, traffic)
 
 
 def test_promote_step_and_resume_go_on_step_by_step(scene: Scene) -> None:
@@ -152,3 +163,15 @@ def test_undo_goes_back_by_an_ordinary_rollout(scene: Scene) -> None:
     resource.tell("promote")
 
     resource.until_promoted(scene.before)
+
+
+def test_no_request_was_lost_under_any_command(scene: Scene) -> None:
+    """Since before the first command each request ended whole, by the one or the other revision."""
+    for sender in scene.traffic:
+        sender.stop()
+
+    for sender in scene.traffic:
+        report = sender.report()
+        report.assert_undisturbed(at_least=100)
+        assert report.counts.get("long/ok"), "no long stream ran"
+        assert len(report.revisions) == 2, f"{sender.pod} did not meet both revisions"
