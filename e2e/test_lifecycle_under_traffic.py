@@ -76,12 +76,9 @@ def change(namespace: Namespace, spec: dict[str, Any]) -> float:
 
 def assert_crossed(report: Report, moments: dict[str, float]) -> None:
     """Fail unless a long stream that ended whole was running at each of the moments."""
-    spans = [
-        (float(str(line["started"])), float(str(line["started"])) + float(str(line["seconds"])))
-        for line in report.long_streams(at_least_seconds=LONG_SECONDS * 0.9)
-    ]
     for change_, moment in moments.items():
-        assert any(a < moment < b for a, b in spans), f"no long stream ran during {change_}"
+        crossing = report.under_way_at(moment, at_least_seconds=LONG_SECONDS * 0.9)
+        assert crossing, f"no long stream ran during {change_}"
 
 
 def scale_down_and_change(namespace: Namespace) -> tuple[dict[str, float], set[str]]:

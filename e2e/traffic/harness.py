@@ -75,6 +75,14 @@ class Report:
             and float(str(line["seconds"])) >= at_least_seconds
         ]
 
+    def under_way_at(self, moment: float, at_least_seconds: float) -> list[dict[str, object]]:
+        """Return those of ``long_streams`` that ran at a moment, in seconds since the epoch."""
+        return [
+            line
+            for line in self.long_streams(at_least_seconds)
+            if 0 < moment - float(str(line["started"])) < float(str(line["seconds"]))
+        ]
+
     def assert_undisturbed(self, *, at_least: int) -> None:
         """Fail unless enough requests ran and each of them ended whole."""
         told = f"{self.count('failed')} failed, {self.count('truncated')} truncated: "
