@@ -138,6 +138,10 @@ def test_blue_green_moves_all_traffic_at_once(scene: Scene) -> None:
     scene.resource("bluegreen").until_promoted(canary, within_seconds=120)
 
     assert [w for w in scene.diary.weights("bluegreen", canary) if w] == [100]
+    pods = scene.diary.pods["bluegreen"]
+    made = {revision: len(uids) for revision, uids in pods.items()}
+    assert made == {scene.before["bluegreen"]: 2, canary: 2}
+    assert scene.diary.together["bluegreen"] == 4, "the new version was not beside the old one"
     scene.report("bluegreen").assert_undisturbed(at_least=50)
 
 
@@ -149,6 +153,8 @@ def test_rolling_replaces_pod_by_pod(scene: Scene) -> None:
     weights = [w for w in scene.diary.weights("rolling", canary) if w]
     assert weights == sorted(weights)
     assert len(weights) == 3, weights
+    assert len(scene.diary.pods["rolling"][canary]) == 3, "a new pod was made again"
+    assert scene.diary.together["rolling"] <= 4, "more pods than replicas and one extra"
     scene.report("rolling").assert_undisturbed(at_least=50)
 
 
