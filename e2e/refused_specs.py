@@ -58,9 +58,9 @@ MODELS: Final = (
     RefusedSpec("unknown dtype", _model(dtype="Float8"), "spec.model.dtype", '"BFloat16"'),
     RefusedSpec(
         "served name too long",
-        _model(servedName="x" * 257),
+        _model(servedName="x" * 254),
         "spec.model.servedName",
-        "more than 256",
+        "more than 253",
     ),
     RefusedSpec(
         "served name with a space",
@@ -68,7 +68,15 @@ MODELS: Final = (
         "spec.model.servedName",
         "made of letters, digits and . _ : / -",
     ),
-    RefusedSpec("context of 0", _model(maxModelLen=0), "spec.model.maxModelLen", "or equal to 1"),
+    RefusedSpec(
+        "context too short", _model(maxModelLen=15), "spec.model.maxModelLen", "or equal to 16"
+    ),
+    RefusedSpec(
+        "context too long",
+        _model(maxModelLen=10_000_001),
+        "spec.model.maxModelLen",
+        "less than or equal to 1",  # which Go may spell 1e+07
+    ),
     RefusedSpec(
         "secret without key",
         _model(credentialsSecretRef={"name": "token"}),

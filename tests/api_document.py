@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from pydantic.json_schema import models_json_schema
 
+from llm_server import contract
 from llm_server.http.routes import ROUTES
 from llm_server.http.schemas import (
     MAX_MESSAGES,
@@ -18,7 +19,7 @@ from llm_server.http.schemas import (
 )
 
 SERVED_NAME: Final = "m"
-MAX_MODEL_LEN: Final = 10_000_000
+MAX_MODEL_LEN: Final = contract.MODEL_LEN_MAX
 """What the fuzzed server must be started with, so that ``max_tokens`` has its documented bound."""
 
 _LAST_TOKEN: Final = 2**33 - 1  # of the simulated model

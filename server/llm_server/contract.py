@@ -121,21 +121,29 @@ class StartupPhase(StrEnum):
     FAILED = "Failed"
 
 
+SERVED_NAME_CHARS_MAX: Final = 253
+MODEL_LEN_MIN: Final = 16
+MODEL_LEN_MAX: Final = 10_000_000
+"""Tokens of prompt and answer together."""
+
 BUILTIN_SMOLLM2: Final = "smollm2-135m-instruct"
 BUILTIN_TINY: Final = "tiny"
 BUILTIN_SIMULATED: Final = "simulated"
 BUILTIN_MODELS: Final = (BUILTIN_SMOLLM2, BUILTIN_TINY, BUILTIN_SIMULATED)
 
+_CLAIM_PATH_CHARS_MAX = 512
+_FILE_PATH_CHARS_MAX = len(MODEL_CLAIM_PATH) + _CLAIM_PATH_CHARS_MAX  # where a claim's path ends up
 _REPO_PART = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?"
 SOURCE_PATTERNS: Final = {
     "hf": re.compile(
         rf"hf://(?P<repo>{_REPO_PART}/{_REPO_PART})(?:@(?P<revision>[A-Za-z0-9][A-Za-z0-9._/-]{{0,127}}))?"
     ),
     "pvc": re.compile(
-        r"pvc://(?P<claim>[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?)/(?P<path>[A-Za-z0-9._/-]{1,512})"
+        r"pvc://(?P<claim>[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?)"
+        rf"/(?P<path>[A-Za-z0-9._/-]{{1,{_CLAIM_PATH_CHARS_MAX}}})"
     ),
     "builtin": re.compile(r"builtin://(?P<name>[a-z0-9][a-z0-9.-]{0,62})"),
-    "file": re.compile(r"file://(?P<path>/[A-Za-z0-9._/-]{1,512})"),
+    "file": re.compile(rf"file://(?P<path>/[A-Za-z0-9._/-]{{1,{_FILE_PATH_CHARS_MAX}}})"),
 }
 """The four forms of ``model.source``; each matches the whole string."""
 

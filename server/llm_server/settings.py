@@ -47,7 +47,7 @@ class ServerSettings(SimulatedSettings):
     served_name: str | None = Field(
         default=None,
         min_length=1,
-        max_length=253,
+        max_length=contract.SERVED_NAME_CHARS_MAX,
         description="the `model` that requests name; absent: taken from the source",
     )
     revision: str | None = Field(
@@ -59,7 +59,10 @@ class ServerSettings(SimulatedSettings):
     dtype: Dtype = Field(default=Dtype.AUTO, description="weight format")
     device: Device = Field(default=Device.AUTO, description="where the model runs")
     max_model_len: int | None = Field(
-        default=None, ge=16, le=10_000_000, description="prompt and answer tokens; absent: model's"
+        default=None,
+        ge=contract.MODEL_LEN_MIN,
+        le=contract.MODEL_LEN_MAX,
+        description="prompt and answer tokens; absent: model's",
     )
     cache_dir: Path | None = Field(
         default=None, description="where downloads are kept; absent: the user's cache directory"

@@ -80,13 +80,18 @@ class ServedModel(ApiModel):
     """Where the model comes from: hf://org/name[@revision] (a Hugging Face hub),
     pvc://claim/path (a PersistentVolumeClaim), builtin://name (in the server's image),
     or file:///path (in the server's image or a volume of podTemplate)."""
-    served_name: Annotated[str, Field(min_length=1, max_length=256)] | None = None
+    served_name: (
+        Annotated[str, Field(min_length=1, max_length=contract.SERVED_NAME_CHARS_MAX)] | None
+    ) = None
     """Name that requests call the model by. Absent: the name of the resource."""
     credentials_secret_ref: KeyReference | None = None
     """Secret with the hub's access token. Absent: no token."""
     dtype: contract.Dtype | None = None
     """Number format of the weights. Absent: Auto, the format that the model was saved in."""
-    max_model_len: Annotated[int, Field(strict=True, ge=1, le=16777216)] | None = None
+    max_model_len: (
+        Annotated[int, Field(strict=True, ge=contract.MODEL_LEN_MIN, le=contract.MODEL_LEN_MAX)]
+        | None
+    ) = None
     """Longest prompt and answer together, in tokens. Absent: the model's own limit."""
     cache: Cache | None = None
     """Where downloads are kept. Absent: an emptyDir without limit."""

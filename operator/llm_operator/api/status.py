@@ -24,6 +24,7 @@ from llm_operator.api.schema import (
 from llm_operator.api.tolerant import read_what_is_understood, without_empty
 from llm_operator.api.traffic import Provider
 from llm_operator.api.window import JudgementWindow, RestartedPod
+from llm_server import contract
 
 _Count = Annotated[int, Field(strict=True, ge=0, le=INT32_MAX)]
 _Generation = Annotated[int, Field(strict=True, ge=0, le=WHOLE_MAX)]
@@ -107,7 +108,7 @@ class ModelStatus(ApiModel):
     """Where it came from."""
     revision: Annotated[str, Field(max_length=MODEL_REVISION_LIMIT)] | None = None
     """For a model of a hub: the commit that was loaded, once known; else what the source names."""
-    served_name: Annotated[str, Field(max_length=256)] | None = None
+    served_name: Annotated[str, Field(max_length=contract.SERVED_NAME_CHARS_MAX)] | None = None
     """Name that requests call it by."""
     simulated: Flag | None = None
     """True when nothing is computed: answers are made up and timing is simulated."""

@@ -15,7 +15,7 @@ from llm_operator.api.schema import ApiModel
 from llm_operator.api.spec import Spec
 from llm_server import contract
 
-_SETTING_FIELDS: Final = {
+SETTING_FIELDS: Final = {
     contract.Setting.MODEL: "spec.model.source",
     contract.Setting.SERVED_NAME: "spec.model.servedName",
     contract.Setting.DTYPE: "spec.model.dtype",
@@ -104,7 +104,7 @@ def _owned_variables(spec: Spec) -> Iterator[Violation]:
 
 
 def _owned_setting(field: str, given: str, setting: contract.Setting) -> Violation:
-    known = _SETTING_FIELDS.get(setting)
+    known = SETTING_FIELDS.get(setting)
     allowed = f"use {known}" if known else "leave it out; no field stands for it"
     return Violation(Reason.OWNED_FLAG, field, f"{given} is set by the operator", allowed)
 

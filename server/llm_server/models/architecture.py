@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from llm_server.contract import Setting, StartupFailure
+from llm_server.contract import MODEL_LEN_MIN, Setting, StartupFailure
 from llm_server.models.failures import StartupError, classify
 
 
@@ -42,7 +42,8 @@ def max_model_len(config: Any, wanted: int | None) -> int:
         if wanted is not None and wanted > own:
             raise StartupError(
                 StartupFailure.INVALID_SETTINGS,
-                f"{name} is {wanted} and the model goes to {own}; allowed are 1 to {own}",
+                f"{name} is {wanted} and the model goes to {own}; "
+                f"allowed are {MODEL_LEN_MIN} to {own}",
             )
         return wanted or own
     if wanted is None:

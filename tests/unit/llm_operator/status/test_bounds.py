@@ -31,6 +31,7 @@ from llm_operator.status import (
     rollout_json,
     summary_phase,
 )
+from llm_server import contract
 from tests.builders import ENVIRONMENT, NOW, an_llm_deployment
 from tests.diagnosis_builders import a_pod, an_unbound_pod, crashed, waiting
 from tests.models.recorded import moving
@@ -122,6 +123,7 @@ def test_a_note_of_an_event_is_within_the_bytes_that_the_api_server_takes(said: 
 
 def test_the_longest_names_fit() -> None:
     """Of resource, namespace and model: selector, endpoint and model are within their bounds."""
-    plan = passed(model={"source": "file:///" + "x" * 512, "servedName": "m" * 256})
+    longest = "m" * contract.SERVED_NAME_CHARS_MAX
+    plan = passed(model={"source": "file:///" + "x" * 512, "servedName": longest})
     assert plan.status is not None
     is_accepted(dict(plan.status))
