@@ -56,7 +56,9 @@ class ServerSettings(SimulatedSettings):
         pattern=r"^[A-Za-z0-9._-]+$",
         description="revision hash of the deployment, for metrics and answers",
     )
-    dtype: Dtype = Field(default=Dtype.AUTO, description="weight format")
+    dtype: Dtype = Field(
+        default=Dtype.AUTO, description="weight format; Auto: as saved on CUDA, measured on CPUs"
+    )
     device: Device = Field(default=Device.AUTO, description="where the model runs")
     max_model_len: int | None = Field(
         default=None,

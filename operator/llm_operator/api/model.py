@@ -87,7 +87,8 @@ class ServedModel(ApiModel):
     credentials_secret_ref: KeyReference | None = None
     """Secret with the hub's access token. Absent: no token."""
     dtype: contract.Dtype | None = None
-    """Number format of the weights. Absent: Auto, the format that the model was saved in."""
+    """Number format of the weights. Absent: Auto, which is the format that the model was saved in
+    on an accelerator, and on a CPU Float32 or BFloat16, by a measurement at the start."""
     max_model_len: (
         Annotated[int, Field(strict=True, ge=contract.MODEL_LEN_MIN, le=contract.MODEL_LEN_MAX)]
         | None
