@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
 import yaml
 from rich.console import Console
 from rich.table import Table
@@ -201,8 +202,9 @@ def main() -> int:
         console.print(f"\nStopped while at '{stages.current}'. `make demo` goes on from there; ")
         console.print("`make cluster-down` removes what there is.")
         return 130
-    except (DemoFailed, RuntimeError, AssertionError) as error:
-        console.print(f"\n'{stages.current}' failed: {error}", style="red", markup=False)
+    except (RuntimeError, AssertionError, OSError, httpx.HTTPError) as error:
+        told = str(error) or repr(error)  # time-outs may have no words
+        console.print(f"\n'{stages.current}' failed: {told}", style="red", markup=False)
         if isinstance(error, demo_changes.ChangeFailed):
             look = f"Look at: {PLUGIN} explain {example()['metadata']['name']}"
             console.print(look, markup=False, soft_wrap=True)

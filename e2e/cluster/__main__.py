@@ -120,7 +120,10 @@ def main() -> None:
     """Run the command line; failures that say what to do are printed without a traceback."""
     try:
         app()
-    except (CommandFailed, CommandTimeout, ClusterMissing, preflight.PreflightRefused) as failure:
+    except (
+        *(CommandFailed, CommandTimeout, ClusterMissing, preflight.PreflightRefused),
+        OSError,  # a registry or a socket that does not answer, a disk that is full
+    ) as failure:
         sys.exit(f"error: {failure}")
 
 
