@@ -23,8 +23,10 @@ file that `--config` (`{ENV_PREFIX}CONFIG`) names: `--http-port`, `{ENV_PREFIX}H
 allowed stops the start with `InvalidSettings`, and so does a name that does not exist.
 
 In an `LLMDeployment` flags go into `spec.server.args` and variables into `spec.server.env`.
-`{CREDENTIALS_ENV}` (`spec.model.credentialsSecretRef`), `HF_ENDPOINT` and the variables of proxies
-are read by the libraries. [server.md](server.md) says how the server behaves.
+The library that downloads from a Hub reads `{CREDENTIALS_ENV}` (`spec.model.credentialsSecretRef`),
+`HF_ENDPOINT`, `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`, the path of
+a CA bundle that is used instead of the system's; `REQUESTS_CA_BUNDLE` and `CURL_CA_BUNDLE` have no
+effect. [server.md](server.md) says how the server behaves.
 """
 
 _OWNED_INTRODUCTION: Final = """

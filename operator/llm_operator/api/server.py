@@ -107,7 +107,8 @@ class Server(ApiModel):
     ] = ()
     """Further flags of the server; none that a field of the resource stands for."""
     env: Annotated[tuple[Variable, ...], Field(max_length=64), list_map("name")] = ()
-    """Environment of the server, e.g. HF_ENDPOINT, proxies, the path of a CA bundle."""
+    """Environment of the server, e.g. HF_ENDPOINT, HTTPS_PROXY, NO_PROXY, or SSL_CERT_FILE with
+    the path of a CA bundle that a volume brings."""
     api_keys_secret_ref: LocalReference | None = None
     """Secret of which every value is a valid bearer key on /v1; a changed Secret is read again
     without a restart. Absent: no key is needed."""

@@ -81,7 +81,7 @@ EXPLANATIONS: Final[Mapping[str, Explanation]] = {
     ),
     "ModelSourceUnavailable": warning(
         "The source cannot be reached, or fails.",
-        "Check the network, the proxy and HF_ENDPOINT in server.env; it is tried again.",
+        "Check the network, and HF_ENDPOINT, proxy and SSL_CERT_FILE in server.env; it is retried.",
     ),
     "ModelUnsupported": final(
         "The files of the model are of no kind that the server can run.",
