@@ -9,6 +9,7 @@ import platform
 import re
 import resource
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,11 @@ _DOCKER_PROGRAMS = ("kind", "kubectl", "helm")
 _GO_MINIMUM = (1, 26, 4)
 _DISK_GIB_COLD = 25  # programs and their build 8, images 12, the registry's and the node's copies
 _DISK_GIB_WARM = 8
+_MEMORY_GIB = 6  # a build in Go peaks at 2.4, Traefik's at 3.2; a model of the demo may take 3
+_MEMORY_LIMITS = (  # of this process's cgroup, in a container; v2, v1
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
 _OPEN_FILES = 8192
 _CAP_SYS_RESOURCE = 24
 
@@ -46,6 +52,7 @@ class Machine:
     go_version: tuple[int, ...] | None
     packages_missing: tuple[str, ...]
     disk_free_gib: float
+    memory_gib: float  # of the machine, or what the container may take of it
     open_files_limit: int
     cgroup_version: int
     may_raise_limits: bool  # CAP_SYS_RESOURCE
@@ -84,6 +91,7 @@ def inspect() -> Machine:
         go_version=_go_version(),
         packages_missing=_packages_missing(),
         disk_free_gib=_disk_free_gib(),
+        memory_gib=_memory_gib(),
         open_files_limit=2**31 if hard == resource.RLIM_INFINITY else hard,
         cgroup_version=2 if Path("/sys/fs/cgroup/cgroup.controllers").exists() else 1,
         may_raise_limits=_has_capability(_CAP_SYS_RESOURCE),
@@ -118,6 +126,7 @@ def describe(machine: Machine) -> list[tuple[str, str]]:
         ("Debian packages", f"missing: {' '.join(machine.packages_missing) or 'none'}"),
         ("Go", _dotted(machine.go_version)),
         ("disk free", f"{machine.disk_free_gib:.0f} GiB"),
+        ("memory", f"{machine.memory_gib:.1f} GiB"),
         ("built here before", _yes(machine.built_before)),
         ("open files, hard limit", str(machine.open_files_limit)),
         ("cgroups", f"v{machine.cgroup_version}"),
@@ -169,10 +178,13 @@ def _podman_reasons(machine: Machine) -> list[str]:
 
 def _common_reasons(machine: Machine) -> list[str]:
     needed = _DISK_GIB_WARM if machine.built_before else _DISK_GIB_COLD
-    if machine.disk_free_gib >= needed:
-        return []
-    free = f"{machine.disk_free_gib:.0f}"
-    return [f"{free} GiB of disk are free at {cache_root()}, needed are {needed}"]
+    reasons = []
+    if machine.disk_free_gib < needed:
+        free = f"{machine.disk_free_gib:.0f}"
+        reasons.append(f"{free} GiB of disk are free at {cache_root()}, needed are {needed}")
+    if machine.memory_gib < _MEMORY_GIB:
+        reasons.append(f"{machine.memory_gib:.1f} GiB of memory, needed are {_MEMORY_GIB}")
+    return reasons
 
 
 def _is_debian() -> bool:
@@ -204,6 +216,14 @@ def _disk_free_gib() -> float:
     while not place.exists():
         place = place.parent
     return shutil.disk_usage(place).free / 2**30
+
+
+def _memory_gib() -> float:
+    limits_bytes = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for path in _MEMORY_LIMITS:
+        with suppress(OSError, ValueError):  # not there, or `max`
+            limits_bytes.append(int(path.read_text()))
+    return min(limits_bytes) / 2**30
 
 
 def _has_capability(number: int) -> bool:

@@ -1,9 +1,11 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from e2e.cluster import preflight
 from e2e.cluster.engine import ContainerTool
 from e2e.cluster.preflight import Machine, describe, judge
 
@@ -17,6 +19,7 @@ PODMAN_MACHINE = Machine(
     go_version=(1, 26, 4),
     packages_missing=("podman", "buildah"),
     disk_free_gib=60.0,
+    memory_gib=15.6,
     open_files_limit=20_000,
     cgroup_version=1,
     may_raise_limits=False,
@@ -71,7 +74,8 @@ def test_an_unknown_tool_is_refused_with_the_allowed_ones() -> None:
         ({"go_version": None}, "found: none"),
         ({"go_version": (1, 26, 3)}, "found: 1.26.3"),
         ({"open_files_limit": 1024}, "1024"),
-        ({"disk_free_gib": 24.0}, "24 GiB"),
+        ({"disk_free_gib": 24.0}, "24 GiB of disk"),
+        ({"memory_gib": 5.9}, "5.9 GiB of memory"),
     ],
 )
 def test_each_lack_is_named(lack: dict[str, object], said: str) -> None:
@@ -92,6 +96,19 @@ def test_a_machine_that_built_before_needs_less_disk() -> None:
     machine = replace(PODMAN_MACHINE, disk_free_gib=12.0)
     assert judge(machine).refusals
     assert not judge(replace(machine, built_before=True)).refusals
+
+
+def test_memory_is_what_the_container_may_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A limit of the cgroup counts where it is below the machine's memory; `max` is none."""
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr(preflight, "_MEMORY_LIMITS", (limit, tmp_path / "not-there"))
+    whole = preflight._memory_gib()
+    limit.write_text("max\n")
+    assert preflight._memory_gib() == whole
+    limit.write_text(f"{2**28}\n")
+    assert preflight._memory_gib() == 0.25
 
 
 def test_programs_missing_for_docker_are_named() -> None:
