@@ -100,6 +100,17 @@ class Rolled:
             if pod["metadata"]["labels"][kinds.REVISION_LABEL] == revision
         )
 
+    def restarts(self, revision: str) -> dict[str, int]:
+        """Return how often the containers of each of ``pods`` were started again, by UID."""
+        return {
+            pod["metadata"]["uid"]: sum(
+                container["restartCount"]
+                for container in pod.get("status", {}).get("containerStatuses", [])
+            )
+            for pod in self.namespace.live_pods(self.name)
+            if pod["metadata"]["labels"][kinds.REVISION_LABEL] == revision
+        }
+
     def edit(self, **spec: object) -> None:
         """Change the spec by hand."""
         self.namespace.patch(kinds.LLM_DEPLOYMENT, self.name, {"spec": spec})

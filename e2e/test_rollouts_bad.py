@@ -38,6 +38,8 @@ class Fault:
     """Requests that may meet nobody: a pod that dies takes its port with it."""
     or_else: Reason | None = None
     """What is as right, where the kubelet decides which of two is seen first."""
+    errors_at_least: int = 0
+    """Typed, retryable errors that clients must have met: those faults that requests bring out."""
 
     def manifest(self) -> Manifest:
         """Return the resource before it gets bad."""
@@ -53,11 +55,17 @@ FAULTS = (
         rollout={"progressDeadlineSeconds": 12},
     ),
     Fault("exits", ("--simulated-load-exit-code=3",), Reason.CRASH_LOOPING),
-    Fault("errs", ("--simulated-error-percent=50",), Reason.ERRORS_TOO_HIGH),
+    Fault(
+        "errs",
+        ("--simulated-error-percent=50",),
+        Reason.ERRORS_TOO_HIGH,
+        errors_at_least=1,
+    ),
     Fault(
         "errs-late",
         ("--simulated-error-percent=50", "--simulated-error-after-tokens=8"),
         Reason.ERRORS_TOO_HIGH,
+        errors_at_least=1,
     ),
     Fault(
         "slow",
@@ -79,7 +87,12 @@ FAULTS = (
         unanswered_at_most=20,
         or_else=Reason.CANARY_RESTARTING,  # by the start after it, where no back-off was shown
     ),
-    Fault("hangs", ("--simulated-hang-after-requests=2",), Reason.NO_PROGRESS),
+    Fault(
+        "hangs",
+        ("--simulated-hang-after-requests=2",),
+        Reason.NO_PROGRESS,
+        errors_at_least=1,
+    ),
 )
 
 
@@ -88,7 +101,8 @@ class Before:
     """A resource as it was when the bad version came."""
 
     stable: str
-    pods: frozenset[str]
+    restarts: dict[str, int]
+    """Of each of its pods, by UID."""
     traffic: Traffic
 
 
@@ -103,7 +117,7 @@ def before(module_namespace: Namespace) -> Iterator[dict[str, Before]]:
     for each in traffic.values():
         each.until_answered(within_seconds=90)
     known = {
-        each.name: Before(each.stable, each.pods(each.stable), traffic[each.name])
+        each.name: Before(each.stable, each.restarts(each.stable), traffic[each.name])
         for each in resources
     }
     for fault in FAULTS:
@@ -129,11 +143,13 @@ def test_a_bad_version_is_rolled_back_with_its_reason(
     assert stalled.reason in (fault.reason, fault.or_else), stalled
     assert resource.condition("Ready").status == "True"
     assert resource.stable == known.stable
-    assert resource.pods(known.stable) == known.pods, "stable pods were made again"
+    assert resource.restarts(known.stable) == known.restarts, "stable pods were started again"
     assert canary in resource.rollout["rejected"]
-    known.traffic.report().assert_only_the_canary_erred(
+    report = known.traffic.report()
+    report.assert_only_the_canary_erred(
         canary, stable=known.stable, unanswered_at_most=fault.unanswered_at_most
     )
+    assert len(report.typed_errors_of(canary)) >= fault.errors_at_least, report.revisions
 
 
 def test_a_failure_can_wait_for_somebody(module_namespace: Namespace) -> None:
@@ -155,9 +171,9 @@ def test_a_failure_can_wait_for_somebody(module_namespace: Namespace) -> None:
     resource.until(RolloutPhase.ROLLED_BACK)
     resource.until_alone(stable)
     traffic.stop()
-    traffic.report().assert_only_the_canary_erred(
-        paused["target"], stable=stable, unanswered_at_most=0
-    )
+    report = traffic.report()
+    report.assert_only_the_canary_erred(paused["target"], stable=stable, unanswered_at_most=0)
+    assert report.typed_errors_of(paused["target"]), report.revisions
 
 
 def test_a_canary_with_a_pod_that_restarts_fails_although_another_is_ready(

@@ -11,6 +11,7 @@ import pytest
 
 from e2e.traffic import client
 from e2e.traffic.client import Ended, Ledger, Plan
+from e2e.traffic.harness import Report
 
 HEAD = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
 BUSY = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
@@ -125,3 +126,33 @@ def test_failures_count_from_the_first_answer_on(capsys: pytest.CaptureFixture[s
     assert ledger.ends == {"stream/ok": 1, "stream/failed": 1}
     assert ledger.refused_before_first_ok == 2
     assert '"state": "failed"' in capsys.readouterr().out
+
+
+def test_a_report_tells_typed_errors_of_a_revision_from_every_other_end() -> None:
+    """Only an error that has a code, may be retried and came from that revision is one."""
+    ends: dict[str, dict[str, object]] = {
+        "typed": {"code": "overloaded", "retryable": True, "revision": "new"},
+        "for good": {"code": "invalid", "retryable": False, "revision": "new"},
+        "untyped": {"code": None, "retryable": False, "revision": "new"},
+        "of stable": {"code": "overloaded", "retryable": True, "revision": "old"},
+    }
+    lines = [{"state": "failed", "reason": reason, **end} for reason, end in ends.items()]
+
+    found = Report({}, tuple(lines)).typed_errors_of("new")
+
+    assert [line["reason"] for line in found] == ["typed"]
+
+
+def test_a_report_tells_which_whole_long_streams_ran_at_a_moment() -> None:
+    """Those that began before it and ended after it, neither cut nor short."""
+    spans = {"before": (1, 9), "during": (8, 9), "after": (11, 9), "too short": (9, 2)}
+    stream = {"kind": "long", "state": "ok"}
+    lines: list[dict[str, object]] = [
+        {**stream, "reason": reason, "started": started, "seconds": seconds}
+        for reason, (started, seconds) in spans.items()
+    ]
+    cut = {**lines[1], "state": "truncated", "reason": "cut"}
+
+    found = Report({}, (*lines, cut)).under_way_at(10.5, at_least_seconds=5)
+
+    assert [line["reason"] for line in found] == ["during"]

@@ -83,6 +83,10 @@ class Report:
             if 0 < moment - float(str(line["started"])) < float(str(line["seconds"]))
         ]
 
+    def typed_errors_of(self, revision: str) -> list[dict[str, object]]:
+        """Return the ends that are a typed, retryable error which a revision sent."""
+        return [line for line in self.disturbed() if _is_typed_error_of(line, revision)]
+
     def assert_undisturbed(self, *, at_least: int) -> None:
         """Fail unless enough requests ran and each of them ended whole."""
         told = f"{self.count('failed')} failed, {self.count('truncated')} truncated: "
