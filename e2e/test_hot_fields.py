@@ -16,6 +16,14 @@ pytestmark = pytest.mark.cluster
 SIDE_BY_SIDE = 12
 Record = Callable[[str, object], None]
 
+IN_PODS: dict[str, Manifest] = {
+    "model": {"servedName": "renamed"},
+    "server": {"maxQueuedRequests": 9},
+    "resources": {"requests": {"memory": "97Mi"}},
+    "podTemplate": {"metadata": {"labels": {"team": "search"}}},
+}
+"""What to write into a part of a spec that runs; ``accelerator`` would need a device."""
+
 
 def write(resource: Rolled, change: FieldChange) -> None:
     """Replace one top-level field of the spec, and nothing else."""
@@ -93,7 +101,10 @@ def test_no_pod_is_touched_by_a_hot_field(
 def test_every_other_field_starts_a_revision(
     module_namespace: Namespace, record_property: Record
 ) -> None:
-    """Each change makes another revision the one that is meant; stopped resources show it fast."""
+    """Each change makes another revision the one that is meant; stopped resources show it fast.
+
+    That a revision brings new pods is shown with one field of each part, on a running resource.
+    """
     spec = example_spec()
     revisioned = {top: value for top, value in spec.items() if top not in HOT}
     resources = [Rolled(module_namespace, f"stopped-{n}") for n in range(SIDE_BY_SIDE)]
@@ -112,3 +123,30 @@ def test_every_other_field_starts_a_revision(
         for resource, change in pairs:
             until_revised(resource, before[resource], change.path)
     record_property("fields", len(changes))
+
+
+def uids(resource: Rolled) -> set[str]:
+    """Return the UIDs of all pods of a resource, ending ones among them."""
+    selector = f"{kinds.INSTANCE_LABEL}={resource.name}"
+    return {pod["metadata"]["uid"] for pod in resource.namespace.objects(kinds.POD, selector)}
+
+
+def test_a_revision_replaces_the_pod_that_runs(module_namespace: Namespace) -> None:
+    """A field of each part that is in the pods: the old pod goes, by UID, and a new one serves.
+
+    One field each, for each costs a start and a drain; all the others start their revision on
+    stopped resources.
+    """
+    module_namespace.apply(llm_deployment("running"))
+    module_namespace.until_settled("running")
+    resource = Rolled(module_namespace, "running")
+
+    for part, value in IN_PODS.items():
+        stable, before = resource.stable, uids(resource)
+        resource.edit(**{part: value})
+        revision = resource.until_target_is_not(stable)
+        resource.until_promoted(revision)
+        resource.until_alone(revision)
+        after = uids(resource)
+        assert len(after) == 1, part
+        assert not after & before, f"{part} left the old pod"
