@@ -34,8 +34,8 @@ from llm_operator.status import (
 from llm_server import contract
 from tests.builders import ENVIRONMENT, NOW, an_llm_deployment
 from tests.diagnosis_builders import a_pod, an_unbound_pod, crashed, waiting
-from tests.models.recorded import moving
 from tests.models.schema import closed
+from tests.situation_builders import moving
 
 SCHEMA = Draft202012Validator(closed(crd.resource_schema()["properties"]["status"]))
 

@@ -23,7 +23,7 @@ from llm_operator.judgement.window import Window
 from llm_operator.rollout.state import Frozen, Judgement, Rollout, VerdictOutcome
 from llm_operator.status import Memory, Progress, recall, rollout_json
 from llm_operator.status.memory import ALIKE, RENAMED
-from tests.models.recorded import MOVING, NOW
+from tests.situation_builders import MOVING, NOW
 
 HASHES = st.from_regex(HASH_PATTERN, fullmatch=True)
 NONCES = st.from_regex(NONCE_PATTERN, fullmatch=True)

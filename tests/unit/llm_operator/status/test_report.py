@@ -24,8 +24,8 @@ from llm_operator.status import (
     rollout_json,
 )
 from llm_operator.status.report import SIZE_LIMIT, size
-from tests.models.recorded import CANARY, MOVING, NEW, NOW, OLD, moving
 from tests.models.schema import closed
+from tests.situation_builders import CANARY, MOVING, NEW, NOW, OLD, moving
 
 POD = "x" * 63
 BUSY = Counters(10**7, 10**7, 10**7, 10**7, first_token=(10**7,) * 21, inter_token=(10**9,) * 23)

@@ -12,7 +12,7 @@ from llm_operator.diagnosis import Finding
 from llm_operator.rollout.machine import advance
 from llm_operator.rollout.state import Intent, Policy, Step, World
 from llm_operator.status import Progress, Situation, judge, summary_phase
-from tests.models.recorded import (
+from tests.situation_builders import (
     CANARY,
     FIRST,
     NEW,
