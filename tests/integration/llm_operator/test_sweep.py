@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from llm_operator import kinds
 from tests.models.sweep.faults import Fault, Trial
 from tests.models.sweep.quiet import quietly
 from tests.models.sweep.run import NEW, OLD, Outcome, Scenario, run
@@ -91,3 +92,16 @@ def test_writes_beyond_the_bounds_are_reported() -> None:
     assert not list(wrong_counts(scenario, good, good))
     assert list(wrong_counts(scenario, wasteful, good))
     assert list(wrong_counts(scenario, met, good))
+
+
+def test_reads_beyond_the_bounds_are_reported() -> None:
+    """One read of a single watched object would be too many; so would another round of lists."""
+    scenario = Scenario.PROMOTED
+    good = faultless(scenario)
+    look = f"GET {kinds.DEPLOYMENT.path('default', 'chat')}"
+    lists = [f"LIST {kinds.POD.path()}"] * len(good.reads)
+
+    assert good.reads
+    assert not list(wrong_counts(scenario, good, good))
+    assert list(wrong_counts(scenario, replace(good, reads=(*good.reads, look)), good))
+    assert list(wrong_counts(scenario, replace(good, reads=(*good.reads, *lists)), good))

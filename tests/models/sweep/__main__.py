@@ -42,7 +42,7 @@ def sweep(scenario: Scenario, report: Report, added: Added, runners: ProcessPool
     """Run a scenario with every fault at every write."""
     faultless = begin(scenario, report)
     bounds = COURSES[scenario].bounds
-    say(f"{scenario}: {len(faultless.calls)} writes")
+    say(f"{scenario}: {len(faultless.calls)} writes, {len(faultless.reads)} reads")
     for kind, count in sorted(by_kind(faultless.calls).items()):
         say(f"  {kind}: {count} (at most {bounds[kind]})")
     tried = trials(faultless)

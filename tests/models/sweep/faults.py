@@ -46,13 +46,15 @@ class Trial:
 
 @dataclass(slots=True)
 class Faults:
-    """Counts the writes of a run and brings its fault about once."""
+    """Counts the writes and reads of a run and brings its fault about once."""
 
     trial: Trial | None
     is_counting: bool = False
     """Whether the rollout has begun."""
     calls: list[str] = field(default_factory=list)
     """Every write as it was tried: verb and path."""
+    reads: list[str] = field(default_factory=list)
+    """Every read: LIST or GET, and path; watches apart."""
     armed: Fault | None = None
     """What the API server does with the next write."""
 
@@ -66,6 +68,12 @@ class Faults:
         if self.trial.fault is not Fault.KILLED_BEFORE:
             self.armed = self.trial.fault
         return self.trial.fault
+
+    def read(self, request: Request) -> None:
+        """Count a read that is about to be sent; of lists the client says how many it takes."""
+        if self.is_counting:
+            verb = "LIST" if "limit" in request.query else "GET"
+            self.reads.append(f"{verb} {request.path}")
 
     def take(self) -> Fault | None:
         """Return what the server is to do with a write, once."""

@@ -31,6 +31,7 @@ from tests.models.sweep.wire import Wire
 PROCESS_HEADER = "X-Process"
 REQUEST_SECONDS = 5.0
 RELIST_SECONDS = 60.0
+SOONEST_RELIST_SECONDS = 0.9 * RELIST_SECONDS  # the informer spreads its rounds by a tenth
 
 
 def now() -> datetime:
@@ -64,7 +65,9 @@ class MortalTransport(Transport):
         """Send a request, if the process lives to do so, and return to it what is answered."""
         is_write = request.method != "GET"
         self._stop_if_killed()
-        if is_write and self._around.faults.meet(request) is Fault.KILLED_BEFORE:
+        if not is_write:
+            self._around.faults.read(request)
+        elif self._around.faults.meet(request) is Fault.KILLED_BEFORE:
             self.killed.set()
         self._stop_if_killed()
         try:

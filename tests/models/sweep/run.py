@@ -57,6 +57,10 @@ class Outcome:
     state: EndState
     calls: tuple[str, ...]
     """Every write that was tried, from the edit on."""
+    reads: tuple[str, ...]
+    """Every list and every get meanwhile."""
+    seconds: float
+    """How long it took."""
     broken: tuple[str, ...]
     """Invariants that did not hold, each with its problem."""
     differences: tuple[str, ...]
@@ -100,7 +104,7 @@ class World:
     async def _go(self) -> Outcome:
         await self._turn()
         made, self.cluster.pods_most = self.cluster.made, 0
-        self.faults.is_counting = True
+        self.faults.is_counting, edited_at = True, now()
         self.api.edit(kinds.LLM_DEPLOYMENT, KEY, _edit)
         await self._until_over()
         differences = difference(self.expected, end_state(self.api)) if self.expected else []
@@ -108,6 +112,8 @@ class World:
             trial=self.faults.trial,
             state=end_state(self.api),
             calls=tuple(self.faults.calls),
+            reads=tuple(self.faults.reads),
+            seconds=(now() - edited_at).total_seconds(),
             broken=tuple(self.witness.broken),
             differences=tuple(differences),
             pods_made=self.cluster.made - made,

@@ -1,16 +1,19 @@
 """All faults at all writes of all scenarios, and what must be true of every run.
 
 Writes are bounded by figures that follow from the sizes of the rollout, and what a fault adds to
-them by what has to be done or told once more.
+them by what has to be done or told once more. Reads are bounded where nothing goes wrong.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from llm_operator import kinds
 from llm_operator.queue import BACKOFF_BASE_SECONDS
 from tests.models.sweep.faults import LAG_SECONDS, Fault, Trial
+from tests.models.sweep.process import SOONEST_RELIST_SECONDS
 from tests.models.sweep.run import STEPS, TOTAL, Outcome, Scenario, by_kind, run
 from tests.models.sweep.witness import EXTRA
 
@@ -73,6 +76,26 @@ COURSES: Final[Mapping[Scenario, Course]] = {
     Scenario.ROLLED_BACK: Course(_CANARY, _CANARY + TOTAL - _STABLE, 1),
 }
 
+_LISTED: Final = (*kinds.WATCHED_KINDS, kinds.LLM_DEPLOYMENT, kinds.GATEWAY_CLASS, kinds.GATEWAY)
+
+
+def read_bounds(scenario: Scenario, seconds: float) -> Mapping[str, int]:
+    """Return the most reads of each kind in a run of so long without a fault.
+
+    Every kind is listed, and every optional one looked for, in rounds; nothing that is watched is
+    read by itself. Of a pod that is not ready at once its node and its events are read.
+    """
+    rounds = 1 + math.floor(seconds / SOONEST_RELIST_SECONDS)
+    lists = {f"LIST {kind.path()}": rounds for kind in _LISTED}
+    looks = {f"GET {kind.path().rpartition('/')[0]}": rounds for kind in kinds.OPTIONAL_KINDS}
+    made = COURSES[scenario].made
+    evidence = {
+        f"GET {kinds.NODE.path(name='node-1')}": made,
+        f"LIST {kinds.EVENT.path('default')}": made,
+    }
+    return lists | looks | evidence
+
+
 COSTS: Final[Mapping[Fault, int]] = {
     Fault.KILLED_BEFORE: _REPEATED + _TOLD_APART,
     Fault.KILLED_AFTER: _REPEATED + _TOLD_APART,
@@ -126,12 +149,11 @@ def wrong_ends(scenario: Scenario, outcome: Outcome) -> Iterator[str]:
 
 
 def wrong_counts(scenario: Scenario, outcome: Outcome, faultless: Outcome) -> Iterator[str]:
-    """Yield which writes are more than there may be."""
+    """Yield which writes, or reads of a run without a fault, are more than there may be."""
     if outcome.trial is None:
         found, bounds = by_kind(outcome.calls), COURSES[scenario].bounds
-        for kind in found:
-            if found[kind] > bounds.get(kind, 0):
-                yield f"{found[kind]} times {kind}, at most {bounds.get(kind, 0)}"
+        yield from _beyond(bounds, found)
+        yield from _beyond(read_bounds(scenario, outcome.seconds), Counter(outcome.reads))
         return
     extra, cost = len(outcome.calls) - len(faultless.calls), COSTS[outcome.trial.fault]
     if extra > cost:
@@ -139,6 +161,12 @@ def wrong_counts(scenario: Scenario, outcome: Outcome, faultless: Outcome) -> It
         yield f"{extra} writes more than without, at most {cost}: {more}"
     if outcome.trial.call > len(outcome.calls):
         yield "the fault was never met"
+
+
+def _beyond(bounds: Mapping[str, int], found: Counter[str]) -> Iterator[str]:
+    for call in found:
+        if found[call] > bounds.get(call, 0):
+            yield f"{found[call]} times {call}, at most {bounds.get(call, 0)}"
 
 
 def trials(faultless: Outcome) -> list[Trial]:
