@@ -87,11 +87,16 @@ def start_server(*flags: str, environment: Mapping[str, str] | None = None) -> R
     defaults = {
         "--model": "builtin://simulated",
         "--served-name": "m",
-        "--host": "127.0.0.1",
-        "--http-port": "0",
-        "--probe-port": "0",
         "--simulated-load-seconds": "0",
     }
+    given = dict(zip(flags[::2], flags[1::2], strict=True))
+    chosen = [part for pair in (defaults | given).items() for part in pair]
+    return start_plain_server(*chosen, environment=environment)
+
+
+def start_plain_server(*flags: str, environment: Mapping[str, str] | None = None) -> RunningServer:
+    """Start ``llm-server serve`` on free ports, with nothing else that is not given."""
+    defaults = {"--host": "127.0.0.1", "--http-port": "0", "--probe-port": "0"}
     given = dict(zip(flags[::2], flags[1::2], strict=True))
     arguments = [part for pair in (defaults | given).items() for part in pair]
     process = subprocess.Popen(

@@ -13,8 +13,7 @@ from llm_server.models import builtin, environment
 from llm_server.models.hf_tokenizer import load_tokenizer
 from llm_server.models.loading import LoadOptions, load_directory
 from llm_server.models.tokenizer import ChatMessage
-from llm_server.settings import parse
-from tests.server_process import RunningServer, start_server, stream_events
+from tests.server_process import RunningServer, start_plain_server, start_server, stream_events
 
 pytestmark = pytest.mark.torch
 
@@ -63,9 +62,21 @@ def chat(server: RunningServer, *contents: str, **more: Any) -> dict[str, Any]:
     return answer
 
 
-def test_the_server_alone_serves_the_embedded_model() -> None:
-    """With no flag and no variable the model is the one that ships with the product."""
-    assert parse([], {}).model == EMBEDDED
+@pytest.mark.usefixtures("directory")
+def test_the_server_alone_serves_the_embedded_model(cache_dir: Path) -> None:
+    """With no flag and no variable about a model it is the one that ships with the product."""
+    alone = start_plain_server("--cache-dir", str(cache_dir))
+    try:
+        alone.wait_until_ready()
+        with alone.client() as client:
+            served = [model["id"] for model in client.get("/v1/models").json()["data"]]
+        answer = chat(alone, QUESTION, model=contract.BUILTIN_SMOLLM2, max_tokens=8)
+    finally:
+        alone.kill()
+
+    assert served == [contract.BUILTIN_SMOLLM2]
+    assert answer["model"] == contract.BUILTIN_SMOLLM2
+    assert "Kubernetes" in answer["choices"][0]["message"]["content"]
 
 
 def test_the_answer_is_the_models_own(server: RunningServer, directory: Path) -> None:
