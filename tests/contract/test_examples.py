@@ -1,5 +1,7 @@
-"""The examples are right, and together they show everything."""
+"""The examples are right, those in texts too, and together they show everything."""
 
+import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,7 +32,10 @@ from tests.pod_settings import settings_in_container
 
 Json = dict[str, Any]
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+NOTES = ROOT / "charts/llm-operator/templates/NOTES.txt"
 RENDERED = RenderedNames(RENDERED_VOLUMES, RENDERED_MOUNT_PATHS)
 
 
@@ -42,7 +47,32 @@ def resources() -> Iterator[tuple[str, Json]]:
                 yield f"{path.name}: {manifest['metadata']['name']}", manifest
 
 
-RESOURCES = dict(resources())
+def snippets() -> Iterator[tuple[str, Json]]:
+    """Yield the LLMDeployments that texts show by file and line; a lone `spec` is made whole."""
+    for path in PAGES:
+        text = path.read_text(encoding="utf-8")
+        for block in re.finditer(r"^```yaml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+            manifest = yaml.safe_load(block[1])
+            if manifest.get("kind") in (None, kinds.LLM_DEPLOYMENT.kind):
+                line = text.count("\n", 0, block.start()) + 1
+                yield f"{path.relative_to(ROOT)}:{line}", whole(manifest)
+    [shown] = re.findall(r"<<EOF\n(.*?)^ *EOF$", NOTES.read_text(), re.MULTILINE | re.DOTALL)
+    yield NOTES.name, yaml.safe_load(textwrap.dedent(re.sub(r"{{.*?}}", "default", shown)))
+
+
+def whole(manifest: Json) -> Json:
+    """Return a manifest with what a fragment leaves out."""
+    frame: Json = {
+        "apiVersion": kinds.LLM_DEPLOYMENT.api_version,
+        "kind": kinds.LLM_DEPLOYMENT.kind,
+        "metadata": {"name": "chat"},
+    }
+    model = {"model": {"source": "builtin://tiny"}}
+    return frame | manifest | {"spec": model | manifest["spec"]}
+
+
+EXAMPLE_RESOURCES = dict(resources())
+RESOURCES = EXAMPLE_RESOURCES | dict(snippets())
 
 
 def parse(name: str) -> LLMDeployment:
@@ -54,8 +84,14 @@ def parse(name: str) -> LLMDeployment:
 
 def test_every_file_is_an_example() -> None:
     """No file is without a resource of ours: each is covered by what follows."""
-    files = {name.partition(":")[0] for name in RESOURCES}
+    files = {name.partition(":")[0] for name in EXAMPLE_RESOURCES}
     assert files == {path.name for path in EXAMPLES.iterdir()}
+
+
+def test_the_texts_that_show_a_resource_are_found() -> None:
+    """What follows is about the examples in texts as well."""
+    files = {name.partition(":")[0] for name in RESOURCES.keys() - EXAMPLE_RESOURCES}
+    assert files == {"README.md", "docs/rollouts.md", "docs/traffic.md", "NOTES.txt"}
 
 
 SPEC_SCHEMA = closed(crd.resource_schema()["properties"]["spec"])
