@@ -16,15 +16,11 @@ from e2e.cluster.content import exclusive
 from e2e.cluster.paths import cache_root
 
 BUSY = (
-    "test_autoscaling.py",
-    "test_diagnose.py",
-    "test_gateway.py",
     "test_lifecycle_under_traffic.py",
-    "test_rollout_commands.py",
-    "test_rollout_scarce.py",
     "test_rollouts_bad.py",
     "test_rollouts_good.py",
-    "test_strategies.py",
+    "test_autoscaling.py",
+    "test_diagnose.py",
 )
 
 ALONE = (
