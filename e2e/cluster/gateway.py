@@ -114,7 +114,9 @@ def _compile(target: Path, progress: Step) -> None:
         progress.say(f"{compiled} of at most {total} packages, now {line}")
 
     try:
-        commands.follow(*_build_command(target), on_line=count, cwd=_MODULE, env=_environment())
+        # Tests with deadlines may run beside it.
+        build = ("nice", *_build_command(target))
+        commands.follow(*build, on_line=count, cwd=_MODULE, env=_environment())
     finally:
         shutil.rmtree(_go_cache(), ignore_errors=True)  # only a second build would use it
 
