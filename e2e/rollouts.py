@@ -19,7 +19,7 @@ from llm_operator.api.status import RolloutPhase
 from llm_operator.desired.identity import COMPONENT
 
 LOOK_SECONDS = 0.25
-STEP_MILLISECONDS = 20
+STEP_MILLISECONDS = 40
 ARGS = (
     f"--simulated-step-milliseconds={STEP_MILLISECONDS}",
     "--simulated-answer-tokens=0",

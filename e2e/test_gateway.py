@@ -91,7 +91,7 @@ def test_an_abort_gives_everything_back_to_stable(gated: Namespace) -> None:
     """The route moves first: no request of anybody is lost, and stable keeps its pods."""
     resource = behind(gated, "aborted", step(50, pause={}), step(100))
     before, pods = resource.stable, resource.pods(resource.stable)
-    traffic = gateway.send(gated, "aborted", Load(2, 2, 1, long_tokens=300))
+    traffic = gateway.send(gated, "aborted", Load(2, 2, 1, long_tokens=150))
     traffic.until_answered(within_seconds=60)
     resource.edit_args(NEWER)
     canary = resource.until_target_is_not(before)

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.cluster
 
 TAKE_OVER_SECONDS = 20
 REPAIR_SECONDS = 20
-LOAD = Load(1, 1, 1, long_tokens=400, fresh_connections=True)
+LOAD = Load(1, 1, 1, long_tokens=200, fresh_connections=True)
 """Long streams of 8 s."""
 Record = Callable[[str, object], None]
 

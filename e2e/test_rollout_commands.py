@@ -21,7 +21,7 @@ pytestmark = pytest.mark.cluster
 
 NEW = "--simulated-prefill-tokens-per-second=40000"
 FOREVER = 3600
-LOAD = Load(1, 1, 1, long_tokens=400, limit_seconds=1800, fresh_connections=True)
+LOAD = Load(1, 1, 1, long_tokens=200, limit_seconds=1800, fresh_connections=True)
 """Long streams of 8 s; for longer than all tests of this file take."""
 
 

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.cluster
 
 FOUR, TWO = "example.com/e2e-four", "example.com/e2e-two"
 NEW = "--simulated-prefill-tokens-per-second=40000"
-LOAD = Load(1, 1, 1, long_tokens=200, fresh_connections=True)
+LOAD = Load(1, 1, 1, long_tokens=100, fresh_connections=True)
 EVENTS = ResourceKind("", "v1", "events", "Event")
 
 

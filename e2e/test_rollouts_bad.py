@@ -20,7 +20,7 @@ from llm_operator.api.status import RolloutPhase
 
 pytestmark = pytest.mark.cluster
 
-LOAD = Load(1, 1, 1, long_tokens=500, fresh_connections=True)
+LOAD = Load(1, 1, 1, long_tokens=250, fresh_connections=True)
 REJECTED_SECONDS = 150
 NEW = "--simulated-prefill-tokens-per-second=40000"
 

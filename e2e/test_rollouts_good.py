@@ -17,7 +17,7 @@ from llm_operator.api.status import RolloutPhase
 
 pytestmark = pytest.mark.cluster
 
-LOAD = Load(1, 1, 1, long_tokens=300, fresh_connections=True)
+LOAD = Load(1, 1, 1, long_tokens=150, fresh_connections=True)
 FOREVER = 3600
 AS_GOOD = "--simulated-prefill-tokens-per-second=40000"
 ALSO_GOOD = "--simulated-prefill-tokens-per-second=50000"

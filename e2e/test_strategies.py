@@ -14,7 +14,7 @@ from llm_operator.api.reasons import Reason
 pytestmark = pytest.mark.cluster
 
 NO_SUCH_IMAGE = {"server": {"image": "localhost:5000/no-such-server:1"}}
-LOAD = Load(1, 1, 2, long_tokens=500, fresh_connections=True)
+LOAD = Load(1, 1, 2, long_tokens=250, fresh_connections=True)
 """Long streams of 10 s."""
 DRAIN_SECONDS = 30
 """Longer than a stream that a pod which ends admits at last."""

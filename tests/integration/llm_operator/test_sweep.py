@@ -12,13 +12,13 @@ from tests.models.sweep.quiet import quietly
 from tests.models.sweep.run import NEW, OLD, Outcome, Scenario, run
 from tests.models.sweep.sweep import Report, begin, trials, wrong_counts
 
-EVERY = 13
+EVERY = 25
 """Coprime to the number of faults, so that the sample has each fault, at writes all over."""
 
 
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
-    """Log nothing of some fifty rollouts."""
+    """Log nothing of some thirty rollouts."""
     with quietly():
         yield
 
