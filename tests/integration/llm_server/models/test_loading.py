@@ -97,7 +97,7 @@ def test_the_context_is_what_was_asked_within_the_models(
     error = refusal(copy, options(max_model_len=4096))
     assert error.reason is StartupFailure.INVALID_SETTINGS
     assert "max_model_len is 4096" in error.message
-    assert "1 to 2048" in error.message
+    assert "16 to 2048" in error.message
 
 
 def test_every_end_token_of_the_generation_config_counts(
