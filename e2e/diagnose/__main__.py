@@ -14,7 +14,7 @@ import e2e.cluster
 from e2e.access import api_client
 from e2e.diagnose import report
 from e2e.diagnose.catalogue import FAULTS
-from e2e.diagnose.running import run
+from e2e.diagnose.running import Result, run
 from e2e.installation import install_operator, pull_images
 from e2e.story import Cluster
 
@@ -34,10 +34,14 @@ def main(
     install_operator(backend, images)
     pull_images(backend, images)
     with api_client(backend) as api:
-        results = run(Cluster(backend, api, images), faults)
+        results = run(Cluster(backend, api, images), faults, _tell)
     print(report.table(results))
     print(report.summary(results))
     sys.exit(0 if report.holds(results) else 1)
+
+
+def _tell(result: Result) -> None:
+    print(f"{result.fault.name}: {result.outcome}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

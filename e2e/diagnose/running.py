@@ -3,7 +3,7 @@
 import json
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -60,14 +60,21 @@ class _Trial:
     started_at: float
 
 
-def run(cluster: Cluster, faults: Sequence[Fault]) -> list[Result]:
-    """Inject faults, in the order of their batches, and return what became of each."""
-    batches = _batches(faults)
-    with (
-        _arranged(cluster, faults) as places,
-        watching(cluster) as seen,
-    ):
-        return [result for batch in batches for result in _run_batch(places, batch, seen)]
+def run(
+    cluster: Cluster, faults: Sequence[Fault], told: Callable[[Result], None] = lambda _: None
+) -> list[Result]:
+    """Inject faults, in the order of their batches, and return what became of each.
+
+    ``told`` gets the results of a batch as soon as it has ended.
+    """
+    results: list[Result] = []
+    with _arranged(cluster, faults) as places, watching(cluster) as seen:
+        for batch in _batches(faults):
+            ended = _run_batch(places, batch, seen)
+            for result in ended:
+                told(result)
+            results += ended
+    return results
 
 
 def _batches(faults: Sequence[Fault]) -> list[list[Fault]]:
