@@ -24,16 +24,18 @@ POOLS: Final[dict[str, Manifest]] = {
     "cordoned": {"unschedulable": True},
     "dead": {},
     "full": {},
-    "mortal": {},
+    "mortal": {"taints": [_TAINT]},
 }
-"""``spec`` of the one node of each pool."""
+"""``spec`` of the one node of each pool; on none of them a pod lands that is not meant to."""
+
+TOLERATION: Final = {"key": _TAINT["key"], "operator": "Exists", "effect": _TAINT["effect"]}
 
 _MARKED: Final[dict[str, set[str]]] = {
     "tainted": {_TAINT["key"]},
     "cordoned": {"node.kubernetes.io/unschedulable"},
     "dead": {"node.kubernetes.io/not-ready"},
     "full": {"node.kubernetes.io/disk-pressure"},
-    "mortal": set(),
+    "mortal": {_TAINT["key"]},
 }
 _MARKED_SECONDS: Final = 30
 

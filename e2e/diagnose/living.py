@@ -14,6 +14,7 @@ FINALIZER = "e2e.llm-operator.io/held"
 _MIB = 1 << 20
 _KILLS_WITHIN_SECONDS = 30
 _RESTART_WITHIN_SECONDS = 120
+_EVICTED_WITHIN_SECONDS = 180
 
 
 def _pod(namespace: Namespace, name: str) -> str:
@@ -55,8 +56,14 @@ def kill(namespace: Namespace, name: str) -> None:
 
 
 def _fill(namespace: Namespace, name: str, path: str, mebibytes: int) -> None:
-    code = f"open({path!r}, 'wb').write(bytes({mebibytes * _MIB}))"
-    namespace.kubectl("exec", _pod(namespace, name), "--", SERVER_PYTHON, "-c", code)
+    """Fill a folder and wait until the kubelet, which looks now and then, has seen it."""
+    code, pod = f"open({path!r}, 'wb').write(bytes({mebibytes * _MIB}))", _pod(namespace, name)
+    namespace.kubectl("exec", pod, "--", SERVER_PYTHON, "-c", code)
+    namespace.until(
+        f"{pod} is evicted",
+        lambda: (namespace.get(kinds.POD, pod) or {})["status"]["phase"] == "Failed",
+        within_seconds=_EVICTED_WITHIN_SECONDS,
+    )
 
 
 def fill_cache(namespace: Namespace, name: str) -> None:
@@ -87,6 +94,10 @@ def _fault(name: str, expected: Reason, word: str, pieces: Pieces, **more: objec
     return Fault(name=name, expected=expected, word=word, **fields)  # type: ignore[arg-type]
 
 
+_ON_MORTAL = {
+    "nodeSelector": {fake_nodes.POOL_LABEL: "mortal"},
+    "tolerations": [fake_nodes.TOLERATION],
+}
 _SMALL_CACHE = {"cache": {"emptyDir": {"sizeLimit": "2Mi"}}}
 _SMALL_DISK = {
     "requests": {"cpu": "20m", "memory": "96Mi"},
@@ -102,7 +113,7 @@ FAULTS = (
         "node-dies",
         Reason.NODE_UNAVAILABLE,
         "not ready",
-        Pieces(pod={"nodeSelector": {fake_nodes.POOL_LABEL: "mortal"}}),
+        Pieces(pod=_ON_MORTAL),
         inject=take_node,
     ),
     _fault("held", Reason.STUCK_TERMINATING, FINALIZER, Pieces(), inject=hold),
