@@ -59,10 +59,10 @@ integration: env ## tests with tiny models, real HTTP and real processes
 	@$(PY) -m pytest tests/integration
 
 e2e: env ## tests on the local cluster
-	@$(PY) -m pytest e2e -m "not long"
+	@$(PY) -m pytest e2e -n 2 -m "not long"
 
 e2e-long: env ## the tests on the local cluster that take minutes each
-	@$(PY) -m pytest e2e -m long
+	@$(PY) -m pytest e2e -n 2 -m long
 
 cluster-up: env ## a cluster with registry, metrics-server and storage
 	@$(PY) -m e2e.cluster up
