@@ -49,7 +49,7 @@ check: env ## lint, types, layers, generated files
 	@$(PY) -m llm_server.reference | diff docs/server-reference.md - || { echo 'docs/server-reference.md is stale; run `make crds`'; exit 1; }
 
 unit: env ## tests without a cluster and without a real model
-	@$(PY) -m pytest tests/unit tests/contract -m "not programs"
+	@$(PY) -m pytest tests/unit tests/contract -n 2 -m "not programs"
 
 states: env ## walk through every situation of a rollout, and try the rules on wrong machines
 	@$(PY) -m pytest -q tests/states
