@@ -24,7 +24,7 @@ from e2e.cluster import gateway as addon
 from e2e.gateway import Shares
 from e2e.installation import install_operator, pull_images
 from e2e.manifests import restricted_namespace
-from e2e.rollouts import step
+from e2e.rollouts import NEW, step
 from e2e.story import Cluster, Namespace
 
 WEIGHTS: Final = (5, 10, 25, 50, 75, 90)
@@ -32,7 +32,6 @@ LIMIT_POINTS: Final = 2.0
 """What a share may be off at 10 000 requests."""
 _NAME: Final = "chat"
 _NAMESPACE: Final = "gateway-shares"
-_NEW: Final = "--simulated-prefill-tokens-per-second=40000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ def measure(namespace: Namespace, requests: int) -> Iterator[Row]:
     stops = (step(weight_percent, pause={}) for weight_percent in WEIGHTS)
     resource = gateway.behind(namespace, _NAME, *stops)
     before = resource.stable
-    resource.edit_args(_NEW)
+    resource.edit_args(NEW)
     canary = resource.until_target_is_not(before)
     for weight_percent in WEIGHTS:
         gateway.until_paused_at(resource, weight_percent)

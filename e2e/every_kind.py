@@ -7,8 +7,8 @@ does not end by itself; the others are at rest.
 from dataclasses import dataclass, field
 
 from e2e.manifests import Manifest
-from e2e.rollouts import Rolled, quick, served, step, wait_for_all
-from e2e.steady import CRASHES, LOADS_FOR_EVER, NEW
+from e2e.rollouts import NEW, Rolled, quick, served, step, wait_for_all
+from e2e.steady import CRASHES, LOADS_FOR_EVER
 from e2e.story import Namespace
 from llm_operator.api.reasons import Reason
 from llm_operator.api.status import RolloutPhase

@@ -12,12 +12,11 @@ from e2e import audit
 from e2e.cluster.audit import AuditMark
 from e2e.installation import OPERATOR_USER
 from e2e.manifests import Manifest
-from e2e.rollouts import Rolled, quick, served, step, wait_for_all
+from e2e.rollouts import NEW, Rolled, quick, served, step, wait_for_all
 from e2e.story import Namespace
 from llm_operator import kinds
 from llm_operator.api.status import RolloutPhase
 
-NEW = "--simulated-prefill-tokens-per-second=40000"
 CRASHES = "--simulated-load-exit-code=3"
 LOADS_FOR_EVER = "--simulated-load-stops-at-percent=50"
 EVENTS = "events"

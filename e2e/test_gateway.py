@@ -7,7 +7,7 @@ import pytest
 from e2e import gateway
 from e2e.cluster import gateway as addon
 from e2e.gateway import behind, bound_points, count_shares, until_paused_at
-from e2e.rollouts import STEP_MILLISECONDS, quick, served, step
+from e2e.rollouts import NEW, STEP_MILLISECONDS, quick, served, step
 from e2e.story import Cluster, Namespace
 from e2e.traffic.harness import Load, start
 from llm_operator import kinds
@@ -17,7 +17,6 @@ from llm_operator.api.status import RolloutPhase
 # Whoever is first compiles Traefik: six minutes, once per machine.
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600, func_only=True)]
 
-NEW = "--simulated-prefill-tokens-per-second=40000"
 NEWER = "--simulated-prefill-tokens-per-second=50000"
 ENDED_SECONDS = 60
 

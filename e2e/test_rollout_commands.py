@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from e2e.manifests import Manifest
-from e2e.rollouts import Rolled, quick, served, step, wait_for_all
+from e2e.rollouts import NEW, Rolled, quick, served, step, wait_for_all
 from e2e.story import Namespace
 from e2e.traffic.harness import Load, Traffic, start
 from kubectl_llm.exits import ExitCode
@@ -19,7 +19,6 @@ from llm_operator.api.status import RolloutPhase
 
 pytestmark = pytest.mark.cluster
 
-NEW = "--simulated-prefill-tokens-per-second=40000"
 FOREVER = 3600
 LOAD = Load(1, 1, 1, long_tokens=200, limit_seconds=1800, fresh_connections=True)
 """Long streams of 8 s; for longer than all tests of this file take."""

@@ -12,7 +12,7 @@ import pytest
 
 from e2e.manifests import Manifest
 from e2e.operator_pods import Leader, kill, leader
-from e2e.rollouts import CALM, Diary, Rolled, noted, quick, served, step, wait_for_all
+from e2e.rollouts import CALM, NEW, Diary, Rolled, noted, quick, served, step, wait_for_all
 from e2e.story import Cluster, Namespace
 from e2e.traffic.harness import Load, Traffic, start
 from llm_operator.api.reasons import Reason
@@ -27,7 +27,6 @@ REACHED_SECONDS = 150
 LOAD = Load(1, 1, 1, long_tokens=80, limit_seconds=1800, fresh_connections=True)
 """Long streams of 8 s; for longer than all tests of this file take."""
 ANSWERED_SECONDS = 120
-NEW = "--simulated-prefill-tokens-per-second=40000"
 SLOW = "--simulated-load-seconds=45"
 """What is on its way is there while one of its pods loads."""
 TAKE_OVER_SECONDS = 30

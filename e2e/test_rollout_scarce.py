@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from e2e.manifests import Manifest
-from e2e.rollouts import Rolled, noted, quick, served, step, wait_for_all
+from e2e.rollouts import NEW, Rolled, noted, quick, served, step, wait_for_all
 from e2e.story import Cluster, Namespace
 from e2e.traffic.harness import Load, start
 from llm_operator.api.reasons import Reason
@@ -17,7 +17,6 @@ from llm_operator.kinds import ResourceKind
 pytestmark = pytest.mark.cluster
 
 FOUR, TWO = "example.com/e2e-four", "example.com/e2e-two"
-NEW = "--simulated-prefill-tokens-per-second=40000"
 LOAD = Load(1, 1, 1, long_tokens=100, fresh_connections=True)
 EVENTS = ResourceKind("", "v1", "events", "Event")
 

@@ -11,7 +11,7 @@ import pytest
 
 from e2e.manifests import Manifest
 from e2e.operator_pods import kill_pod
-from e2e.rollouts import Rolled, quick, served, step, wait_for_all
+from e2e.rollouts import NEW, Rolled, quick, served, step, wait_for_all
 from e2e.story import Namespace
 from e2e.traffic.harness import Load, Traffic, start
 from llm_operator import kinds
@@ -22,7 +22,6 @@ pytestmark = pytest.mark.cluster
 
 LOAD = Load(1, 1, 1, long_tokens=250, fresh_connections=True)
 REJECTED_SECONDS = 150
-NEW = "--simulated-prefill-tokens-per-second=40000"
 
 
 @dataclass(frozen=True, slots=True)

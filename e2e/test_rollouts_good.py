@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from e2e.manifests import Manifest
-from e2e.rollouts import Diary, Rolled, noted, quick, served, step, wait_for_all
+from e2e.rollouts import NEW, Diary, Rolled, noted, quick, served, step, wait_for_all
 from e2e.story import Namespace
 from e2e.traffic.harness import Load, Report, Traffic, start
 from llm_operator.api.status import RolloutPhase
@@ -19,7 +19,6 @@ pytestmark = pytest.mark.cluster
 
 LOAD = Load(1, 1, 1, long_tokens=150, fresh_connections=True)
 FOREVER = 3600
-AS_GOOD = "--simulated-prefill-tokens-per-second=40000"
 ALSO_GOOD = "--simulated-prefill-tokens-per-second=50000"
 
 
@@ -76,7 +75,7 @@ def scene(module_namespace: Namespace) -> Iterator[Scene]:
     with ExitStack() as stack:
         diary = stack.enter_context(noted(module_namespace))
         for resource in resources:
-            resource.edit_args(AS_GOOD)
+            resource.edit_args(NEW)
         yield Scene(module_namespace, diary, before, traffic)
 
 

@@ -12,8 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from e2e.cluster.content import exclusive
-from e2e.cluster.paths import cache_root
+from e2e.cluster.content import exclusive, opened_lock
 
 BUSY = (
     "test_lifecycle_under_traffic.py",
@@ -52,16 +51,10 @@ def group(test_file: Path) -> str:
     return f"{test_file.parent}/busy" if test_file.name in BUSY else str(test_file)
 
 
-def _opened(name: str) -> IO[str]:
-    locks = cache_root() / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    return (locks / name).open("a+")
-
-
 @contextmanager
 def turn(test_file: Path) -> Iterator[None]:
     """Wait for the turn of a file's tests, and have it."""
-    with _opened("turn") as lock:
+    with opened_lock("turn") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX if test_file.name in ALONE else fcntl.LOCK_SH)
         yield
 
@@ -72,7 +65,7 @@ def joined(cluster: str, run: str) -> Iterator[Callable[[], bool]]:
 
     Yields a function that says, once, whether nobody else is left.
     """
-    with _opened(f"session-{cluster}") as lock:
+    with opened_lock(f"session-{cluster}") as lock:
         while not _join(lock, run):
             time.sleep(_LOOK_SECONDS)
         yield lambda: _is_free(lock)

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from e2e.cluster.paths import cache_root
 
@@ -57,8 +58,13 @@ def files_under(path: Path) -> list[Path]:
 @contextmanager
 def exclusive(name: str) -> Iterator[None]:
     """Hold the machine-wide lock `name`: two runs never make the same thing at once."""
-    locks = cache_root() / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    with (locks / name).open("w") as lock:
+    with opened_lock(name) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def opened_lock(name: str) -> IO[str]:
+    """Open the file of the machine-wide lock `name`, without taking the lock."""
+    locks = cache_root() / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    return (locks / name).open("a+")
