@@ -33,8 +33,9 @@ lock: | $(UV) ## resolve the pinned requirement files again
 	printf 'gguf\npyelftools\n' | $(UV) pip compile -q --universal --generate-hashes --no-deps --no-emit-index-url --python-version 3.11 -c requirements/dev.txt - -o requirements/image.txt --custom-compile-command "make lock"
 	echo 'openai>=2' | $(UV) pip compile -q --universal --generate-hashes --no-emit-index-url --python-version 3.11 -c requirements/dev.txt - -o requirements/client.txt --custom-compile-command "make lock"
 
+demo: BEGAN := $(shell date +%s)
 demo: env ## from nothing to a streamed answer, a canary and a rollback on a real cluster
-	@$(PY) -m e2e.demo
+	@$(PY) -m e2e.demo --environment-seconds $$(($$(date +%s) - $(BEGAN)))
 
 test: env check ## everything that this machine can run, one pytest summary
 	@$(PY) -m e2e.cluster up --name llm-operator-test

@@ -11,9 +11,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
+import typer
 import yaml
 from rich.console import Console
 from rich.table import Table
@@ -192,10 +193,9 @@ The cluster stays up; the spec still asks for the broken change. What to type ne
     )
 
 
-def main() -> int:
+def run(stages: Stages) -> int:
     """Run the demo; 0 when all of it came about, 1 when not, 130 after Ctrl-C."""
-    console = Console()
-    stages = Stages(console)
+    console = stages.console
     try:
         demonstrate(console, stages)
     except KeyboardInterrupt:
@@ -214,5 +214,17 @@ def main() -> int:
     return 0
 
 
+def main(
+    environment_seconds: Annotated[
+        float | None, typer.Option(help="what making the environment took, for the table")
+    ] = None,
+) -> None:
+    """From nothing to a streamed answer, a canary, and a change that fails."""
+    stages = Stages(Console())
+    if environment_seconds is not None:
+        stages.seconds["environment"] = environment_seconds
+    raise typer.Exit(run(stages))
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    typer.run(main)

@@ -9,6 +9,7 @@ import pytest
 
 from e2e.manifests import TORCH_RESOURCES, llm_deployment
 from e2e.pod_logs import following
+from e2e.rollouts import NEW
 from e2e.story import Namespace
 from e2e.traffic.harness import Load, Report, flowing
 from llm_operator import kinds
@@ -26,7 +27,6 @@ SLOW_STEPS = [
 KEPT = Load(long_workers=4, long_tokens=LONG_TOKENS)
 FRESH = Load(1, 1, 10, long_tokens=LONG_TOKENS, fresh_connections=True)
 """So many long streams, as all of them choose the one of three pods that stays once in 3^10."""
-FASTER_PREFILL = "--simulated-prefill-tokens-per-second=40000"
 Record = Callable[[str, object], None]
 
 
@@ -89,7 +89,7 @@ def scale_down_and_change(namespace: Namespace) -> tuple[dict[str, float], set[s
     moments, before = {}, pods_of_stable(namespace)
     moments["scaling to 1"] = scale(namespace, 1)
     removed = before - pods_of_stable(namespace)
-    moments["new args"] = change(namespace, {"server": {"args": [*SLOW_STEPS, FASTER_PREFILL]}})
+    moments["new args"] = change(namespace, {"server": {"args": [*SLOW_STEPS, NEW]}})
     moments["new model"] = change(namespace, {"model": {"source": "builtin://tiny"}})
     return moments, removed
 

@@ -13,7 +13,7 @@ import yaml
 
 from e2e.cluster.commands import Outcome
 from e2e.manifests import Manifest
-from e2e.rollouts import ARGS, Diary, Rolled, noted, quick, served, step
+from e2e.rollouts import ARGS, NEW, Diary, Rolled, noted, quick, served, step
 from e2e.story import Namespace
 from kubectl_llm.exits import ExitCode
 from llm_operator import kinds
@@ -21,7 +21,6 @@ from llm_operator.api.status import RolloutPhase
 
 pytestmark = pytest.mark.cluster
 
-NEW = "--simulated-prefill-tokens-per-second=40000"
 OTHER = "--simulated-prefill-tokens-per-second=50000"
 
 
