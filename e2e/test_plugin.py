@@ -1,7 +1,6 @@
 """The plugin as its users have it: through kubectl, with their roles, before and during changes."""
 
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -33,8 +32,9 @@ class User:
 
     def types(self, *words: str) -> Outcome:
         """Type ``kubectl llm ...`` and return how it ended."""
-        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        return self.namespace.cluster.backend.attempt(
+        backend = self.namespace.cluster.backend
+        path = f"{Path(sys.executable).parent}:{backend.environment()['PATH']}"
+        return backend.attempt(
             *("env", f"PATH={path}", f"KUBECONFIG={self.kubeconfig}", "kubectl", "llm"),
             *words,
             *("-n", self.namespace.name),
