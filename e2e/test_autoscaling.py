@@ -29,6 +29,8 @@ RESOURCES: Manifest = {
     "requests": {"cpu": "20m", "memory": "96Mi"},
     "limits": {"memory": "512Mi"},
 }
+OTHER: Manifest = {"maxQueuedRequests": 128}
+"""``spec.server`` of another revision."""
 HEAVY = Load(whole_workers=6, stream_workers=6, long_workers=0)
 QUIET_SECONDS = 12
 Apply = Callable[[Manifest], str]
@@ -138,6 +140,15 @@ def loaded(namespace: Namespace, record_property: Record) -> Traffic:
     return traffic
 
 
+def roll_out(namespace: Namespace, apply: Apply, first: Manifest, again: Manifest) -> None:
+    """Apply a new revision and, while it rolls out, the manifest again; wait for its end."""
+    apply(first)
+    namespace.until("a rollout runs", lambda: namespace.is_rolling(NAME), within_seconds=15)
+    apply(again)
+    namespace.until_settled(NAME, within_seconds=150)
+    until_total(namespace, MANY, within_seconds=30)
+
+
 def test_the_total_follows_the_load_whatever_client_side_applies_say(
     namespace: Namespace, record_property: Record
 ) -> None:
@@ -149,11 +160,8 @@ def test_the_total_follows_the_load_whatever_client_side_applies_say(
     with watched(namespace) as totals:
         namespace.apply_client_side(manifest(replicas=FEW))
         until_total(namespace, MANY, within_seconds=30)
-        namespace.apply_client_side(manifest(replicas=FEW, server={"maxQueuedRequests": 128}))
-        namespace.until("a rollout runs", lambda: namespace.is_rolling(NAME), within_seconds=15)
-        namespace.apply_client_side(manifest(server={"maxQueuedRequests": 128}))
-        namespace.until_settled(NAME, within_seconds=150)
-        until_total(namespace, MANY, within_seconds=30)
+        first, again = manifest(replicas=FEW, server=OTHER), manifest(server=OTHER)
+        roll_out(namespace, namespace.apply_client_side, first, again)
         assert_nobody_fights(namespace)
     assert set(totals.seen) == {MANY}
     assert_one_manager_per_field(namespace)
@@ -167,7 +175,7 @@ def test_the_total_follows_the_load_whatever_client_side_applies_say(
 def test_the_total_follows_the_load_whatever_server_side_applies_say(
     namespace: Namespace, record_property: Record
 ) -> None:
-    """The same by server-side apply, and with autoscaling switched off and on again."""
+    """The same by server-side apply, with autoscaling switched off and on before the revision."""
     namespace.apply(manifest(replicas=FEW))
     namespace.until_settled(NAME)
     traffic = loaded(namespace, record_property)
@@ -191,6 +199,7 @@ def test_the_total_follows_the_load_whatever_server_side_applies_say(
             within_seconds=20,
         )
         until_total(namespace, MANY, within_seconds=60)
+        roll_out(namespace, namespace.apply, manifest(server=OTHER), manifest(server=OTHER))
         assert_nobody_fights(namespace)
     assert set(totals.seen) == {MANY}
     assert_one_manager_per_field(namespace)
