@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -14,7 +15,7 @@ from e2e.access import api_socket
 from e2e.story import Cluster, Namespace
 from llm_operator import kinds
 from llm_operator.cluster.client import ClusterClient
-from llm_operator.cluster.errors import Conflict, FieldConflict, Invalid, NotFound
+from llm_operator.cluster.errors import Conflict, Invalid, NameTaken, NotFound
 from llm_operator.cluster.transport import Request, Transport
 from llm_operator.cluster.trimming import trim
 from llm_operator.desired.identity import Identity
@@ -23,6 +24,7 @@ from llm_operator.desired.objects import (
     render_deployment,
     render_objects,
     render_service,
+    render_service_account,
 )
 from llm_operator.desired.revision import make_revision, render_controller_revision, renumber
 from llm_operator.drift import drifted
@@ -140,6 +142,7 @@ async def rendered(client: ClusterClient, namespace: Namespace) -> dict[Resource
         render_deployment(identity, revision, 0),
         render_controller_revision(identity, revision),
         render_service(identity, service, identity.name, identity.selector(revision.hash)),
+        render_service_account(identity),
         *render_objects(identity, hot, [revision.hash], 2),
     ]
     for manifest in made:  # the owner is no LLMDeployment, so that nobody looks after these
@@ -159,6 +162,11 @@ def _owned_paths(obj: Manifest) -> set[merge.Path]:
     return merge.to_paths(ours["fieldsV1"])
 
 
+async def _live(client: ClusterClient, kind: ResourceKind, manifest: Manifest) -> Manifest:
+    metadata = manifest["metadata"]
+    return await client.get(kind, metadata["namespace"], metadata["name"])
+
+
 async def _edit(
     transport: Transport, kind: ResourceKind, manifest: Manifest, patch: Any
 ) -> Manifest:
@@ -171,13 +179,29 @@ async def _edit(
     return edited
 
 
-async def test_an_apply_says_whether_it_created(
+async def test_what_is_made_new_leaves_alone_what_exists(
     client: ClusterClient, rendered: dict[ResourceKind, Manifest]
 ) -> None:
-    """The first apply of each kind creates, and the second does not."""
+    """The second apply as a new object is refused, for each kind, and changes nothing."""
     for kind, manifest in rendered.items():
-        assert (await client.apply(kind, manifest, force=False)).created, kind.kind
-        assert not (await client.apply(kind, manifest, force=True)).created, kind.kind
+        uid = (await client.apply_new(kind, manifest))["metadata"]["uid"]
+        with pytest.raises(NameTaken):
+            await client.apply_new(kind, manifest)
+        assert (await _live(client, kind, manifest))["metadata"]["uid"] == uid, kind.kind
+
+
+async def test_an_object_of_somebody_else_is_left_as_it_is(
+    client: ClusterClient, namespace: Namespace, rendered: dict[ResourceKind, Manifest]
+) -> None:
+    """Even one without a field that collides: nothing is merged into it, not for a moment."""
+    kind, manifest = kinds.SERVICE_ACCOUNT, rendered[kinds.SERVICE_ACCOUNT]
+    namespace.kubectl("create", "serviceaccount", manifest["metadata"]["name"])
+    before = await _live(client, kind, manifest)
+
+    with pytest.raises(NameTaken):
+        await client.apply_new(kind, manifest)
+
+    assert await _live(client, kind, manifest) == before
 
 
 async def test_an_apply_that_changes_nothing_writes_nothing(
@@ -185,8 +209,9 @@ async def test_an_apply_that_changes_nothing_writes_nothing(
 ) -> None:
     """The resourceVersion stays, so no watch is rung (shown where no controller writes too)."""
     for kind in (kinds.SERVICE, kinds.SERVICE_ACCOUNT, kinds.CONTROLLER_REVISION):
-        first = await client.apply(kind, rendered[kind], force=False)
-        assert (await client.apply(kind, rendered[kind], force=True)).object == first.object
+        first = await client.apply_new(kind, rendered[kind])
+        uid = first["metadata"]["uid"]
+        assert await client.apply(kind, rendered[kind], uid) == first
 
 
 async def test_what_was_applied_has_not_drifted(
@@ -194,8 +219,8 @@ async def test_what_was_applied_has_not_drifted(
 ) -> None:
     """Defaults, quantities and left-out zeros of the API server are no reason to apply again."""
     for kind, manifest in rendered.items():
-        applied = await client.apply(kind, manifest, force=False)
-        assert drifted(manifest, trim(kind, applied.object)) is None, kind.kind
+        applied = await client.apply_new(kind, manifest)
+        assert drifted(manifest, trim(kind, applied)) is None, kind.kind
     listed = await client.list(
         kinds.DEPLOYMENT, rendered[kinds.DEPLOYMENT]["metadata"]["namespace"], kinds.WATCH_SELECTOR
     )
@@ -207,8 +232,8 @@ async def test_the_model_of_server_side_apply_agrees_with_the_cluster(
 ) -> None:
     """The unit tests' model owns the very fields that the API server recorded."""
     for kind, manifest in rendered.items():
-        applied = await client.apply(kind, manifest, force=False)
-        assert _owned_paths(applied.object) == set(merge.field_set(manifest)), kind.kind
+        applied = await client.apply_new(kind, manifest)
+        assert _owned_paths(applied) == set(merge.field_set(manifest)), kind.kind
 
 
 CONTAINER = "spec.template.spec.containers[name=server]"
@@ -256,12 +281,12 @@ async def test_an_edit_of_our_fields_is_found_and_one_apply_repairs_it(
 ) -> None:
     """Whatever somebody changes in our fields is drift, and gone after an apply with force."""
     manifest = rendered[kind]
-    await client.apply(kind, manifest, force=False)
+    await client.apply_new(kind, manifest)
     edited = await _edit(transport, kind, manifest, patch)
     found = drifted(manifest, trim(kind, edited))
     assert found is not None
     assert found.startswith(path)
-    repaired = (await client.apply(kind, manifest, force=True)).object
+    repaired = await client.apply(kind, manifest, edited["metadata"]["uid"])
     assert drifted(manifest, trim(kind, repaired)) is None
 
 
@@ -270,7 +295,7 @@ async def test_what_others_add_is_no_drift_but_is_told(
 ) -> None:
     """An annotation in the pod template is left there, and named with its manager."""
     manifest = rendered[kinds.DEPLOYMENT]
-    await client.apply(kinds.DEPLOYMENT, manifest, force=False)
+    await client.apply_new(kinds.DEPLOYMENT, manifest)
     note = {"spec": {"template": {"metadata": {"annotations": {"restarted": "now"}}}}}
     edited = await _edit(transport, kinds.DEPLOYMENT, manifest, note)
     live = trim(kinds.DEPLOYMENT, edited)
@@ -299,38 +324,24 @@ async def test_what_is_no_longer_wanted_is_drift_and_is_pruned(
     """A field that the manifest leaves out now is found, and an apply removes it."""
     before, after = rendered[kinds.DEPLOYMENT], copy.deepcopy(rendered[kinds.DEPLOYMENT])
     change(after["spec"]["template"]["spec"])
-    live = (await client.apply(kinds.DEPLOYMENT, before, force=False)).object
+    live = await client.apply_new(kinds.DEPLOYMENT, before)
     assert drifted(after, trim(kinds.DEPLOYMENT, live)) is not None
-    pruned = (await client.apply(kinds.DEPLOYMENT, after, force=True)).object
+    pruned = await client.apply(kinds.DEPLOYMENT, after, live["metadata"]["uid"])
     assert drifted(after, trim(kinds.DEPLOYMENT, pruned)) is None
     assert _owned_paths(pruned) == set(merge.field_set(after))
 
 
-async def test_without_force_a_foreign_field_is_a_conflict_that_names_it(
-    client: ClusterClient, transport: Transport, rendered: dict[ResourceKind, Manifest]
-) -> None:
-    """A field in other hands is left there, and the refusal says whose and which."""
-    manifest = rendered[kinds.DEPLOYMENT]
-    await client.apply(kinds.DEPLOYMENT, manifest, force=False)
-    await _edit(transport, kinds.DEPLOYMENT, manifest, {"spec": {"replicas": 3}})
-    with pytest.raises(Conflict) as caught:
-        await client.apply(kinds.DEPLOYMENT, manifest, force=False)
-    assert caught.value.conflicts == (FieldConflict("by-hand", ".spec.replicas"),)
-
-
-async def test_an_apply_with_a_uid_touches_that_object_only(
+async def test_an_apply_touches_only_the_object_with_its_uid(
     client: ClusterClient, rendered: dict[ResourceKind, Manifest]
 ) -> None:
-    """With a UID nothing is created, and an object of another UID is not merged into."""
-    manifest = copy.deepcopy(rendered[kinds.SERVICE])
-    manifest["metadata"]["uid"] = "00000000-0000-0000-0000-000000000000"
+    """With another UID nothing is created, and what exists is not merged into."""
+    kind, manifest, another = kinds.SERVICE, rendered[kinds.SERVICE], str(uuid.UUID(int=0))
     with pytest.raises(Conflict):
-        await client.apply(kinds.SERVICE, manifest, force=True)
-    applied = await client.apply(kinds.SERVICE, rendered[kinds.SERVICE], force=False)
+        await client.apply(kind, manifest, another)
+    uid = (await client.apply_new(kind, manifest))["metadata"]["uid"]
     with pytest.raises(Conflict):
-        await client.apply(kinds.SERVICE, manifest, force=True)
-    manifest["metadata"]["uid"] = applied.object["metadata"]["uid"]
-    assert not (await client.apply(kinds.SERVICE, manifest, force=True)).created
+        await client.apply(kind, manifest, another)
+    assert (await client.apply(kind, manifest, uid))["metadata"]["uid"] == uid
 
 
 async def test_a_deletion_with_a_uid_takes_that_object_only(
@@ -338,14 +349,12 @@ async def test_a_deletion_with_a_uid_takes_that_object_only(
 ) -> None:
     """Another UID is a conflict; the right one deletes; once more is no error."""
     manifest = rendered[kinds.SERVICE_ACCOUNT]
-    applied = await client.apply(kinds.SERVICE_ACCOUNT, manifest, force=False)
+    applied = await client.apply_new(kinds.SERVICE_ACCOUNT, manifest)
     namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
     with pytest.raises(Conflict):
         await client.delete(kinds.SERVICE_ACCOUNT, namespace, name, "another")
     for _ in range(2):
-        await client.delete(
-            kinds.SERVICE_ACCOUNT, namespace, name, applied.object["metadata"]["uid"]
-        )
+        await client.delete(kinds.SERVICE_ACCOUNT, namespace, name, applied["metadata"]["uid"])
     with pytest.raises(NotFound):
         await client.get(kinds.SERVICE_ACCOUNT, namespace, name)
 
@@ -357,7 +366,7 @@ async def test_a_refused_object_names_its_field(
     manifest = copy.deepcopy(rendered[kinds.SERVICE])
     manifest["spec"]["ports"][0]["port"] = 70000
     with pytest.raises(Invalid, match=r"spec\.ports\[0\]\.port"):
-        await client.apply(kinds.SERVICE, manifest, force=False)
+        await client.apply_new(kinds.SERVICE, manifest)
 
 
 async def test_a_status_is_replaced_whole_under_its_version(

@@ -3,8 +3,8 @@
 An object is the resource's own when it has a controller reference with the resource's UID. One
 that the cache holds under a wanted name with another owner is waited for, since garbage collection
 of a predecessor takes a moment, and is a conflict after ``FOREIGN_PATIENCE``. One that the cache
-does not hold may still exist, without our label: its first apply goes without force, and what the
-API server refuses comes back as a ``Refusal``.
+does not hold may still exist, without our label: it is asked for as a new object, and what stands
+in its way comes back as a ``Refusal``.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,8 +15,14 @@ from typing import Any, Final
 from llm_operator import kinds
 from llm_operator.api.reasons import Reason
 from llm_operator.conditions import parse_time
-from llm_operator.desired.objects import HotSpec, render_deployment, render_objects
-from llm_operator.desired.pod import knows_renderer
+from llm_operator.desired.identity import controller_of
+from llm_operator.desired.objects import (
+    HotSpec,
+    render_deployment,
+    render_objects,
+    render_service_account,
+)
+from llm_operator.desired.pod import knows_renderer, named_account
 from llm_operator.desired.revision import (
     Revision,
     kept_revisions,
@@ -130,9 +136,21 @@ def _wanted_objects(
         hot = replace(hot, service_monitor=None)
     return [
         *providers.render(observation, environment, hot, wanted.asked),
+        *_wanted_accounts(observation, wanted),
         *render_objects(observation.identity, hot, wanted.asked.hashes, wanted.total),
         *_wanted_deployments(observation, wanted),
     ]
+
+
+def _wanted_accounts(observation: Observation, wanted: Wanted) -> list[dict[str, Any]]:
+    """Return the pods' account, unless the spec names one that has its name and is the user's."""
+    identity = observation.identity
+    targets = (revision for revision in wanted.revisions if revision.hash == wanted.target)
+    if identity.name in map(named_account, targets) and not observation.owned(
+        kinds.SERVICE_ACCOUNT
+    ):
+        return []
+    return [render_service_account(identity)]
 
 
 def _wanted_deployments(observation: Observation, wanted: Wanted) -> list[dict[str, Any]]:
@@ -192,9 +210,7 @@ def _await_foreign(
     since = parse_time(observation.resource["metadata"].get("creationTimestamp")) or now
     if now < since + FOREIGN_PATIENCE:
         return _Step(wake_at=now + FOREIGN_POLL)
-    owners = live["metadata"].get("ownerReferences") or [{"kind": "nobody", "name": ""}]
-    owner = f"{owners[0].get('kind', '')} {owners[0].get('name', '')}".strip()
-    message = f'{kind.kind} "{name}" exists and is controlled by {owner}'
+    message = f'{kind.kind} "{name}" exists and is controlled by {controller_of(live)}'
     return _Step(conflict=Finding(Reason.FOREIGN_OBJECT, message), wake_at=now + FOREIGN_PATIENCE)
 
 
@@ -202,7 +218,7 @@ def _surplus(observation: Observation, wanted: Iterable[Mapping[str, Any]]) -> t
     names = {(_BY_NAME[m["kind"]], m["metadata"]["name"]) for m in wanted}
     return tuple(
         Delete(kind, obj["metadata"]["name"], obj["metadata"]["uid"])
-        for kind in kinds.APPLIED_KINDS
+        for kind in kinds.PRUNED_KINDS
         for obj in observation.owned(kind)
         if (kind, obj["metadata"]["name"]) not in names
         and "deletionTimestamp" not in obj["metadata"]

@@ -67,7 +67,10 @@ APPLIED_KINDS: Final = (
     HTTP_ROUTE,
     SERVICE_MONITOR,
 )
-"""Kinds the operator applies and prunes; each carries the label ``MANAGED_BY_LABEL``."""
+"""Kinds the operator applies; each object carries the label ``MANAGED_BY_LABEL``."""
+
+PRUNED_KINDS: Final = tuple(kind for kind in APPLIED_KINDS if kind != SERVICE_ACCOUNT)
+"""Kinds of which a resource may come to have too many: its one account is wanted to its end."""
 
 TRAFFIC_KINDS: Final = frozenset({SERVICE, HTTP_ROUTE})
 """Kinds that carry traffic."""

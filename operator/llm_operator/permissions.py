@@ -53,7 +53,8 @@ _READ: Final = frozenset({Verb.LIST, Verb.WATCH})
 _LIST: Final = frozenset({Verb.LIST})
 _CREATE: Final = frozenset({Verb.CREATE})
 _UPDATE: Final = frozenset({Verb.UPDATE})
-_APPLY_AND_PRUNE: Final = frozenset({Verb.CREATE, Verb.PATCH, Verb.DELETE})
+_APPLY: Final = frozenset({Verb.CREATE, Verb.PATCH})
+_PRUNE: Final = frozenset({Verb.DELETE})
 
 
 def _permission(
@@ -76,8 +77,14 @@ PERMISSIONS: Final[tuple[Permission, ...]] = (
     ),
     # An apply of an object that does not exist is a PATCH that needs `create` as well.
     *(
-        Permission(kind.group, kind.plural, _READ | _APPLY_AND_PRUNE, implied=_CREATE)
-        for kind in kinds.APPLIED_KINDS
+        Permission(kind.group, kind.plural, _READ | _APPLY | _PRUNE, implied=_CREATE)
+        for kind in kinds.PRUNED_KINDS
+    ),
+    Permission(
+        kinds.SERVICE_ACCOUNT.group,
+        kinds.SERVICE_ACCOUNT.plural,
+        _READ | _APPLY,
+        implied=_CREATE,
     ),
     *(_permission(kind, _READ) for kind in kinds.WATCHED_KINDS if kind not in kinds.APPLIED_KINDS),
     # Read only for pods that are not ready and do not say why themselves.

@@ -20,7 +20,7 @@ import structlog
 from llm_operator import kinds
 from llm_operator.api.reasons import Reason
 from llm_operator.cluster.cache import Cache, ResourceKey
-from llm_operator.cluster.client import ClusterClient
+from llm_operator.cluster.client import ClusterClient, Object, Selection
 from llm_operator.cluster.errors import (
     ApiError,
     ClusterUnavailable,
@@ -28,9 +28,10 @@ from llm_operator.cluster.errors import (
     Forbidden,
     Invalid,
     NamespaceTerminating,
+    NameTaken,
     NotLeader,
 )
-from llm_operator.conditions import parse_time
+from llm_operator.desired.identity import controller_of
 from llm_operator.diagnosis import refusal_reason
 from llm_operator.events import render_event
 from llm_operator.gathering import Address, Gatherer
@@ -134,11 +135,11 @@ class Worker:
     async def _perform(self, key: ResourceKey, observation: Observation, plan: Plan) -> None:
         resource = observation.resource
         for apply in plan.revisions:
-            await self._apply(key, resource, apply)
+            await self._apply(key, observation, apply)
         if plan.decides:
             await self._write_status(resource, plan)
         for apply in plan.applies:
-            await self._apply(key, resource, apply)
+            await self._apply(key, observation, apply)
         for delete in plan.deletes:
             await self._delete(key, delete)
         if not plan.decides:
@@ -154,27 +155,44 @@ class Worker:
         )
         self.cache.put(kinds.LLM_DEPLOYMENT, answer)
 
-    async def _apply(self, key: ResourceKey, resource: Mapping[str, Any], apply: Apply) -> None:
+    async def _apply(self, key: ResourceKey, observation: Observation, apply: Apply) -> None:
         """Apply one child; a refusal is remembered, and the rest goes on."""
-        manifest = _with_uid(apply)
         if self.futile.get(key, {}).get((apply.kind, apply.name)) == _attempt(apply):
             return
         try:
-            applied = await self.client.apply(apply.kind, manifest, force=apply.uid is not None)
+            live = await self._made_so(observation, apply)
         except NamespaceTerminating:
             return  # everything in it goes, the resource too
-        except (Conflict, Invalid, Forbidden) as error:
-            if isinstance(error, Conflict) and (apply.uid is not None or not error.conflicts):
-                raise  # a lost race; of an object of someone else the fields would be named
-            self._remember(key, resource, apply, error)
-            return
-        if apply.uid is None and not applied.created and _was_foreign(applied.object, resource):
-            await self.client.apply(apply.kind, _nothing_of(manifest), force=False)
-            self._remember(key, resource, apply, Conflict("it was made by someone else"))
+        except (NameTaken, Invalid, Forbidden) as error:
+            self._remember(key, observation.resource, apply, error)
             return
         self.gatherer.accept(key, (apply.kind, apply.name))
-        self._notice_futility(key, apply, applied.object)
-        self.cache.put(apply.kind, applied.object)
+        self._notice_futility(key, apply, live)
+        self.cache.put(apply.kind, live)
+
+    async def _made_so(self, observation: Observation, apply: Apply) -> Object:
+        """Apply to the known object, or make one that the cache does not hold.
+
+        Where that exists nevertheless, it is a child of ours that the cache does not know yet or
+        that has lost its label, or it is somebody else's.
+
+        Raises:
+            NameTaken: it is somebody else's; nothing of it was touched.
+        """
+        if apply.uid is not None:
+            return await self.client.apply(apply.kind, apply.manifest, apply.uid)
+        try:
+            return await self.client.apply_new(apply.kind, apply.manifest)
+        except NameTaken as taken:
+            wanted = Selection(1, fields=f"metadata.name={apply.name}")
+            namespace = observation.identity.namespace
+            found = await self.client.sample(apply.kind, namespace, wanted)
+            if not found:  # gone again, or another thing was in the way
+                raise Conflict(taken.message, taken.status) from taken
+            [live] = found
+            if not observation.identity.owns(live):
+                raise NameTaken(f"it exists and is controlled by {controller_of(live)}") from taken
+        return await self.client.apply(apply.kind, apply.manifest, live["metadata"]["uid"])
 
     def _notice_futility(self, key: ResourceKey, apply: Apply, answer: Mapping[str, Any]) -> None:
         """Remember an apply that changed nothing: something undoes it before it is stored.
@@ -225,27 +243,6 @@ class Worker:
 
 def _attempt(apply: Apply) -> Attempt:
     return apply.live_version, apply.manifest
-
-
-def _with_uid(apply: Apply) -> dict[str, Any]:
-    """Send the known UID along: an object of the same name that replaced it is not touched."""
-    manifest = dict(apply.manifest)
-    if apply.uid is not None:
-        manifest["metadata"] = {**manifest["metadata"], "uid": apply.uid}
-    return manifest
-
-
-def _nothing_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an apply that gives back every field that was just taken."""
-    metadata = {key: manifest["metadata"][key] for key in ("name", "namespace")}
-    return {"apiVersion": manifest["apiVersion"], "kind": manifest["kind"], "metadata": metadata}
-
-
-def _was_foreign(obj: Mapping[str, Any], resource: Mapping[str, Any]) -> bool:
-    """Whether an object that an unforced apply merged into is older than the resource."""
-    made = parse_time(obj["metadata"].get("creationTimestamp"))
-    resource_made = parse_time(resource["metadata"].get("creationTimestamp"))
-    return made is not None and resource_made is not None and made < resource_made
 
 
 def _refusal_reason(error: ApiError) -> Reason:

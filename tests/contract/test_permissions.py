@@ -72,7 +72,7 @@ async def hold_the_lease(api: ApiServerModel) -> None:
 def plant_leftovers(operator: OperatorModel) -> None:
     """Give the resource one owned object too many of each kind, as another version may leave."""
     owner = operator.resource()["metadata"]["uid"]
-    for kind in kinds.APPLIED_KINDS:
+    for kind in kinds.PRUNED_KINDS:
         name = next(iter(operator.names(kind)))
         spare = dict(operator.api.find(kind, KEY.namespace, name) or {})
         metadata = {key: spare["metadata"][key] for key in ("labels", "namespace")}

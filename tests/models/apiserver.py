@@ -9,9 +9,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from llm_operator import kinds
-from llm_operator.cluster.client import Applied, Listing, Propagation, Selection
-from llm_operator.cluster.errors import Conflict, FieldConflict, NotFound, NotLeader
-from llm_operator.ownership import render_element
+from llm_operator.cluster.client import Listing, Propagation, Selection
+from llm_operator.cluster.errors import Conflict, NameTaken, NotFound, NotLeader
 from tests.models import merge
 
 Object = dict[str, Any]
@@ -97,14 +96,14 @@ class ApiServerModel:
         self, kind: kinds.ResourceKind, namespace: str | None, wanted: Selection
     ) -> tuple[Object, ...]:
         self._request("list", kind)
-        uid = wanted.fields.removeprefix("regarding.uid=")
+        path, _, value = wanted.fields.partition("=")
         labels = dict(part.split("=") for part in wanted.labels.split(",") if part)
         return tuple(
             merge.copied(obj)
             for (other, where, _), obj in self.objects.items()
             if other == kind
             and where == (namespace or "")
-            and uid in ("", obj.get("regarding", {}).get("uid"))
+            and (not path or _field(obj, path) == value)
             and labels.items() <= obj["metadata"].get("labels", {}).items()
         )[: wanted.limit]
 
@@ -112,25 +111,21 @@ class ApiServerModel:
         self._request("get", kind)
         return merge.copied(self._find(kind, namespace or "", name))
 
-    async def apply(
-        self, kind: kinds.ResourceKind, obj: Mapping[str, Any], *, force: bool
-    ) -> Applied:
+    async def apply_new(self, kind: kinds.ResourceKind, obj: Mapping[str, Any]) -> Object:
+        self._write("apply", kind)
+        if (kind, *_address(obj)) in self.objects:
+            raise NameTaken("the object has been modified")
+        return merge.copied(
+            self._store(kind, None, merge.apply(None, obj, kinds.FIELD_MANAGER, force=False))
+        )
+
+    async def apply(self, kind: kinds.ResourceKind, obj: Mapping[str, Any], uid: str) -> Object:
         self._write("apply", kind)
         live = self.objects.get((kind, *_address(obj)))
-        uid = obj["metadata"].get("uid")
-        if uid and (live is None or live["metadata"]["uid"] != uid):
+        if live is None or live["metadata"]["uid"] != uid:
             raise Conflict(f"uid mismatch: {uid} is not the object of that name")
-        try:
-            merged = merge.apply(live, obj, kinds.FIELD_MANAGER, force=force)
-        except merge.FieldsHeld as held:
-            conflicts = tuple(
-                FieldConflict(manager, "".join(map(render_element, path)))
-                for manager, path in held.conflicts
-            )
-            managers = sorted({conflict.manager for conflict in conflicts})
-            raise Conflict(f"conflict with {managers}", 409, conflicts) from held
-        stored = self._store(kind, live, merged)
-        return Applied(merge.copied(stored), created=live is None)
+        merged = merge.apply(live, obj, kinds.FIELD_MANAGER, force=True)
+        return merge.copied(self._store(kind, live, merged))
 
     async def patch_status(self, kind: kinds.ResourceKind, obj: Mapping[str, Any]) -> Object:
         self._write("patch", kind)
@@ -225,3 +220,11 @@ class ApiServerModel:
 
 def _address(obj: Mapping[str, Any]) -> tuple[str, str]:
     return obj["metadata"]["namespace"], obj["metadata"]["name"]
+
+
+def _field(obj: Mapping[str, Any], path: str) -> Any:
+    """Return what a field selector's path leads to; None where it ends early."""
+    found: Any = obj
+    for name in path.split("."):
+        found = found.get(name) if found else None
+    return found

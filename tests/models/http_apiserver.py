@@ -15,7 +15,8 @@ from aiohttp import web
 from kubernetes.aio.client.configuration import Configuration
 
 from llm_operator import kinds
-from llm_operator.cluster.errors import ApiError, Conflict
+from llm_operator.cluster.client import Selection
+from llm_operator.cluster.errors import ApiError
 from llm_operator.cluster.transport import Transport
 from tests.models.apiserver import ApiServerModel
 
@@ -134,7 +135,8 @@ class HttpApiServer:
         try:
             status, answer = await self._perform(request, kind, address, body)
         except ApiError as error:
-            return web.json_response(_failure(error), status=error.status or 500)
+            told = {"kind": "Status", "message": error.message}
+            return web.json_response(told, status=error.status or 500)
         return web.json_response(answer, status=status)
 
     async def _perform(
@@ -148,8 +150,7 @@ class HttpApiServer:
                 patched = {"metadata": metadata, "status": body[1]["value"]}
                 answer = await self.model.patch_status(kind, patched)
             case "PATCH", _:
-                applied = await self.model.apply(kind, body, force=request.query["force"] == "true")
-                status, answer = (201 if applied.created else 200), applied.object
+                status, answer = await self._applied(kind, body)
             case "DELETE", _:
                 await self.model.delete(kind, *address, body["preconditions"]["uid"])
             case "POST", kinds.LEASE:
@@ -159,9 +160,21 @@ class HttpApiServer:
                 await self.model.create_event(address[0], body)
             case "PUT", _:
                 answer = await self.model.replace_lease(address[0], body)
+            case _ if "fieldSelector" in request.query:
+                wanted = Selection(1, fields=request.query["fieldSelector"])
+                items = await self.model.sample(kind, address[0], wanted)
+                answer = {"metadata": {}, "items": list(items)}
             case _:
                 answer = await self.model.get(kind, *address)
         return status, answer
+
+    async def _applied(self, kind: kinds.ResourceKind, body: dict[str, Any]) -> tuple[int, Any]:
+        """Answer a server-side apply by its precondition, as the operator sends them."""
+        metadata = body["metadata"]
+        uid = metadata.pop("uid", None)
+        if metadata.pop("resourceVersion", None) is None:
+            return 200, await self.model.apply(kind, body, uid)
+        return 201, await self.model.apply_new(kind, body)
 
     def _discover(self, path: str) -> web.Response:
         served = [kind for kind in (*WATCHED, *REQUIRED_BY_KOPF) if kind not in self.model.unserved]
@@ -178,20 +191,6 @@ class HttpApiServer:
         if not resources:
             return web.json_response({"message": "404 page not found"}, status=404)
         return web.json_response({"resources": resources})
-
-
-def _failure(error: ApiError) -> dict[str, Any]:
-    """Return the ``Status`` of a refusal, with the fields and managers of a conflict."""
-    held = error.conflicts if isinstance(error, Conflict) else ()
-    causes = [
-        {
-            "reason": "FieldManagerConflict",
-            "field": conflict.path,
-            "message": f'conflict with "{conflict.manager}"',
-        }
-        for conflict in held
-    ]
-    return {"kind": "Status", "message": error.message, "details": {"causes": causes}}
 
 
 def _group(name: str, version: str) -> dict[str, Any]:

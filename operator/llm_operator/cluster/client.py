@@ -11,7 +11,14 @@ from enum import StrEnum
 from typing import Any, Final
 
 from llm_operator import kinds
-from llm_operator.cluster.errors import ApiError, ClusterUnavailable, NotFound, NotLeader
+from llm_operator.cluster.errors import (
+    ApiError,
+    ClusterUnavailable,
+    Conflict,
+    NameTaken,
+    NotFound,
+    NotLeader,
+)
 from llm_operator.cluster.transport import Answer, Request, Transport
 
 Object = dict[str, Any]
@@ -20,6 +27,8 @@ PAGE_SIZE: Final = 500
 _APPLY: Final = "application/apply-patch+yaml"
 _JSON_PATCH: Final = "application/json-patch+json"
 _MANAGER: Final = {"fieldManager": kinds.FIELD_MANAGER}
+_NEVER_A_VERSION: Final = "1"
+"""The revision of an empty etcd: no object has it, so an apply at it can only create."""
 
 
 class Propagation(StrEnum):
@@ -46,14 +55,6 @@ class Selection:
     """Field selector."""
     labels: str = ""
     """Label selector."""
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """The object after an apply, and whether that apply brought it into being."""
-
-    object: Object
-    created: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,22 +128,44 @@ class ClusterClient:
         answer = await self._send("get", kind, Request("GET", kind.path(namespace, name)))
         return _object(answer)
 
-    async def apply(
-        self, kind: kinds.ResourceKind, obj: Mapping[str, Any], *, force: bool
-    ) -> Applied:
-        """Make ``obj`` so by server-side apply; it is the complete intent for the object.
+    async def apply_new(self, kind: kinds.ResourceKind, obj: Mapping[str, Any]) -> Object:
+        """Make an object that does not exist by server-side apply; never touch one that does.
 
-        With ``metadata.uid`` it is applied only to that very object, and never creates one.
+        A POST would leave an ``Update`` entry in managedFields that later applies never prune
+        (docs/decisions/0003).
 
         Raises:
-            Conflict: without ``force``, another manager holds a field with another value;
-                or the object is not the one whose UID was given.
+            NameTaken: an object of that name exists.
         """
+        try:
+            return await self._apply(kind, obj, {"resourceVersion": _NEVER_A_VERSION}, "false")
+        except Conflict as taken:
+            raise NameTaken(taken.message, taken.status) from taken
+
+    async def apply(self, kind: kinds.ResourceKind, obj: Mapping[str, Any], uid: str) -> Object:
+        """Make the object with this UID so by server-side apply, by force.
+
+        ``obj`` is the complete intent for it.
+
+        Raises:
+            Conflict: the object of that name is not the one with this UID.
+        """
+        return await self._apply(kind, obj, {"uid": uid}, "true")
+
+    async def _apply(
+        self,
+        kind: kinds.ResourceKind,
+        obj: Mapping[str, Any],
+        precondition: Mapping[str, str],
+        force: str,
+    ) -> Object:
         metadata = obj["metadata"]
         path = kind.path(metadata["namespace"], metadata["name"])
-        query = _MANAGER | {"force": "true" if force else "false"}
-        answer = await self._write("apply", kind, Request("PATCH", path, query, obj, _APPLY))
-        return Applied(_object(answer), created=answer.status == 201)
+        body = {**obj, "metadata": {**metadata, **precondition}}
+        query = _MANAGER | {"force": force}
+        return _object(
+            await self._write("apply", kind, Request("PATCH", path, query, body, _APPLY))
+        )
 
     async def patch_status(self, kind: kinds.ResourceKind, obj: Mapping[str, Any]) -> Object:
         """Replace the whole status of ``obj``, if it is still at its ``metadata.resourceVersion``.

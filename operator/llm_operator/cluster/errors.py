@@ -3,7 +3,8 @@
     ApiError                      the API server refused, or could not be asked
     ├── ClusterUnavailable        ask again later: 5xx, 401, 408, 429, 410, network, time-out
     ├── Conflict                  409: somebody else's field, or a precondition that does not hold
-    │                             (422 when the UID of an apply is not that of the live object)
+    │   │                         (422 when the UID of an apply is not that of the live object)
+    │   └── NameTaken             there is an object of the name that was to be new
     ├── NotFound                  404
     ├── Invalid                   the request itself is wrong: 400, 413, 415, 422
     └── Forbidden                 403: roles, quota, admission
@@ -14,12 +15,9 @@ Callers catch the branch they can act upon; everything else about HTTP stays in 
 """
 
 import json
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
-_MANAGER: Final = re.compile(r'conflict with "(?P<manager>[^"]*)"')
 _MESSAGE_LIMIT: Final = 2000  # some admission chains answer with whole objects
 
 
@@ -45,27 +43,15 @@ class ClusterUnavailable(ApiError):
         self.retry_after_seconds = retry_after_seconds
 
 
-@dataclass(frozen=True, slots=True)
-class FieldConflict:
-    """One field that server-side apply left to another manager."""
-
-    manager: str
-    path: str
-    """As the API server writes it, e.g. ``.spec.replicas``; empty when it named none."""
-
-
 class Conflict(ApiError):
     """The object is not in the state, or not in the hands, that the request assumed."""
 
-    def __init__(
-        self,
-        message: str,
-        status: int | None = 409,
-        conflicts: tuple[FieldConflict, ...] = (),
-    ) -> None:
+    def __init__(self, message: str, status: int | None = 409) -> None:
         super().__init__(message, status)
-        self.conflicts = conflicts
-        """Empty when a precondition failed (UID, resourceVersion, the name is taken)."""
+
+
+class NameTaken(Conflict):
+    """What was to be made new exists already."""
 
 
 class NotFound(ApiError):
@@ -108,7 +94,7 @@ def error_from_answer(status: int, body: bytes, retry_after: str | None) -> ApiE
     message = message[:_MESSAGE_LIMIT]
     match status:
         case 409:
-            return Conflict(message, status, _field_conflicts(answer))
+            return Conflict(message, status)
         case 422 if _concerns_uid(answer):
             return Conflict(message, status)
         case 403 if _is_terminating(answer):
@@ -130,18 +116,6 @@ def _parse_status(body: bytes) -> Mapping[str, Any]:
 
 def _causes(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return list((answer.get("details") or {}).get("causes") or ())
-
-
-def _field_conflicts(answer: Mapping[str, Any]) -> tuple[FieldConflict, ...]:
-    return tuple(
-        FieldConflict(
-            manager=found["manager"] if found else "",
-            path=str(cause.get("field", "")),
-        )
-        for cause in _causes(answer)
-        if cause.get("reason") == "FieldManagerConflict"
-        for found in [_MANAGER.search(str(cause.get("message", "")))]
-    )
 
 
 def _is_terminating(answer: Mapping[str, Any]) -> bool:

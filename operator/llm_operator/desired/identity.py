@@ -89,3 +89,10 @@ class Identity:
         """Whether ``obj`` has a controller reference with this resource's UID."""
         references = obj.get("metadata", {}).get("ownerReferences", ())
         return any(ref.get("controller") and ref.get("uid") == self.uid for ref in references)
+
+
+def controller_of(obj: Mapping[str, Any]) -> str:
+    """Say who controls an object: kind and name, or nobody."""
+    references = obj.get("metadata", {}).get("ownerReferences", ())
+    controllers = (f"{ref['kind']} {ref['name']}" for ref in references if ref.get("controller"))
+    return next(controllers, "nobody")

@@ -33,11 +33,11 @@ class HotSpec:
 def render_objects(
     identity: Identity, hot: HotSpec, hashes: Iterable[str], total: int
 ) -> tuple[dict[str, Any], ...]:
-    """Render all objects but revisions, Deployments and what carries traffic.
+    """Render all objects but revisions, Deployments, the account and what carries traffic.
 
     ``hashes`` are the revisions that take traffic.
     """
-    objects = [render_service_account(identity)]
+    objects = []
     if hot.autoscaling is not None:
         objects.append(render_autoscaler(identity, hot.autoscaling))
     if total >= 2:

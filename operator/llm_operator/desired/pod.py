@@ -63,6 +63,13 @@ def knows_renderer(version: int) -> bool:
     return version in _RENDERERS
 
 
+def named_account(revision: Revision) -> str | None:
+    """Return the ServiceAccount that the spec names for its pods."""
+    extra = revision.spec.get("podTemplate", {}).get("spec", {})
+    name: str | None = extra.get("serviceAccountName")
+    return name
+
+
 def drain_seconds(spec: Mapping[str, Any]) -> int:
     """Return how long an admitted request may run on after SIGTERM."""
     return int(spec.get("server", {}).get("drainSeconds", request_timeout_seconds(spec)))

@@ -16,6 +16,7 @@ from llm_operator.cluster.errors import (
     ClusterUnavailable,
     Conflict,
     Invalid,
+    NameTaken,
     NotFound,
     NotLeader,
 )
@@ -91,32 +92,37 @@ async def wiring() -> AsyncIterator[Wiring]:
     await runner.cleanup()
 
 
-SERVICE = {
+NEW_SERVICE: dict[str, Any] = {
     "apiVersion": "v1",
     "kind": "Service",
-    "metadata": {"name": "chat", "namespace": "team", "uid": "u1"},
+    "metadata": {"name": "chat", "namespace": "team"},
 }
+SERVICE: dict[str, Any] = {**NEW_SERVICE, "metadata": {**NEW_SERVICE["metadata"], "uid": "u1"}}
 
 
 async def test_apply_is_one_server_side_apply(wiring: Wiring) -> None:
-    """An apply is a PATCH in apply form, under our manager, with the force that was asked for."""
-    wiring.server.respond = lambda _: web.json_response(SERVICE, status=201)
-    applied = await wiring.client.apply(kinds.SERVICE, SERVICE, force=False)
+    """An apply is a PATCH in apply form, by force, under our manager, to the one with the UID."""
+    wiring.server.respond = lambda _: web.json_response(SERVICE)
+    live = await wiring.client.apply(kinds.SERVICE, NEW_SERVICE, "u1")
     (asked,) = wiring.server.asked
     assert (asked.method, asked.path) == ("PATCH", "/api/v1/namespaces/team/services/chat")
-    assert asked.query == {"fieldManager": "llm-operator", "force": "false"}
+    assert asked.query == {"fieldManager": "llm-operator", "force": "true"}
     assert asked.content_type == "application/apply-patch+yaml"
     assert asked.body == SERVICE
     assert asked.authorization.lower() == "bearer secret"
-    assert applied.created
-    assert applied.object == SERVICE
+    assert live == SERVICE
 
 
-async def test_an_apply_to_what_exists_creates_nothing(wiring: Wiring) -> None:
-    """200 is a merge into an object that was there, 201 a new one."""
-    wiring.server.respond = lambda _: web.json_response(SERVICE, status=200)
-    assert not (await wiring.client.apply(kinds.SERVICE, SERVICE, force=True)).created
-    assert wiring.server.asked[0].query["force"] == "true"
+async def test_an_apply_of_what_is_new_touches_nothing_that_exists(wiring: Wiring) -> None:
+    """It goes without force, at a version that no object has; a 409 says that the name is taken."""
+    wiring.server.respond = lambda _: web.json_response({"message": "modified"}, status=409)
+
+    with pytest.raises(NameTaken, match="modified"):
+        await wiring.client.apply_new(kinds.SERVICE, NEW_SERVICE)
+
+    (asked,) = wiring.server.asked
+    assert asked.query["force"] == "false"
+    assert asked.body["metadata"] == {**NEW_SERVICE["metadata"], "resourceVersion": "1"}
 
 
 async def test_a_sample_is_one_page_of_what_selectors_match(wiring: Wiring) -> None:
@@ -230,10 +236,11 @@ async def test_behind_a_closed_gate_no_write_is_sent(wiring: Wiring) -> None:
     wiring.leads = False
     client = wiring.client
     writes: list[Any] = [
-        lambda: client.apply(kinds.SERVICE, SERVICE, force=True),
+        lambda: client.apply(kinds.SERVICE, NEW_SERVICE, "u1"),
+        lambda: client.apply_new(kinds.SERVICE, NEW_SERVICE),
         lambda: client.patch_status(
             kinds.SERVICE,
-            {"metadata": {**SERVICE["metadata"], "resourceVersion": "1"}, "status": {}},  # type: ignore[dict-item]
+            {"metadata": {**SERVICE["metadata"], "resourceVersion": "1"}, "status": {}},
         ),
         lambda: client.delete(kinds.SERVICE, "team", "chat", "u1"),
         lambda: client.create_event("team", {}),

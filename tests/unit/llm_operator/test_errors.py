@@ -9,7 +9,6 @@ from llm_operator.cluster.errors import (
     ApiError,
     ClusterUnavailable,
     Conflict,
-    FieldConflict,
     Forbidden,
     Invalid,
     NamespaceTerminating,
@@ -48,25 +47,6 @@ def test_each_status_becomes_one_kind_of_error(status: int, kind: type[ApiError]
     error = error_from_answer(status, answer("said so"), None)
     assert type(error) is kind
     assert (error.status, error.message) == (status, "said so")
-
-
-def test_a_field_conflict_names_managers_and_fields() -> None:
-    """A refused apply tells who holds what."""
-    cause = {
-        "reason": "FieldManagerConflict",
-        "message": 'conflict with "kubectl-client-side-apply" using apps/v1',
-        "field": ".spec.replicas",
-    }
-    error = error_from_answer(409, answer("Apply failed", cause), None)
-    assert isinstance(error, Conflict)
-    assert error.conflicts == (FieldConflict("kubectl-client-side-apply", ".spec.replicas"),)
-
-
-def test_a_failed_precondition_is_a_conflict_without_fields() -> None:
-    """A stale resourceVersion or UID is told apart from somebody else's field."""
-    error = error_from_answer(409, answer("the object has been modified"), None)
-    assert isinstance(error, Conflict)
-    assert error.conflicts == ()
 
 
 def test_another_uid_under_the_name_is_a_conflict() -> None:

@@ -1,5 +1,6 @@
 """Rules of whole passes: the operator on a model of the API server, with controllers."""
 
+import copy
 import json
 from collections.abc import Mapping
 from datetime import timedelta
@@ -9,7 +10,8 @@ import pytest
 
 from llm_operator import kinds
 from llm_operator.api.status import Status
-from llm_operator.cluster.client import Applied
+from llm_operator.children import REFUSAL_RETRY
+from llm_operator.cluster.client import Object
 from llm_operator.cluster.errors import ClusterUnavailable, Conflict, Invalid
 from llm_operator.desired.revision import STARTED_ANNOTATION, VERDICT_ANNOTATION
 from llm_operator.queue import Lane
@@ -323,27 +325,62 @@ async def test_a_foreign_service_is_a_conflict_and_the_rest_goes_on() -> None:
     assert operator.sizes() == {"builtin://simulated": 1}
 
 
-async def test_an_account_that_existed_before_is_given_back() -> None:
-    """An object without colliding fields is merged into unseen; the operator undoes that."""
+@pytest.mark.parametrize("made", ["2025-01-01T00:00:00Z", "2026-11-22T12:00:00Z"])
+async def test_a_foreign_account_is_a_conflict_and_stays_as_it_is(made: str) -> None:
+    """Nothing of it collides with ours; neither then nor later is it touched, however old it is."""
     operator = OperatorModel()
     await operator.relist()
-    older = {
-        "metadata": {
-            "name": "chat",
-            "namespace": "default",
-            "creationTimestamp": "2025-01-01T00:00:00Z",
-        }
-    }
-    operator.api.create(kinds.SERVICE_ACCOUNT, older, "kubectl")
+    metadata = {"name": "chat", "namespace": "default", "creationTimestamp": made}
+    operator.api.create(kinds.SERVICE_ACCOUNT, {"metadata": metadata}, "kubectl")
+    before = copy.deepcopy(operator.api.find(kinds.SERVICE_ACCOUNT, *KEY))
 
     operator.write()
+    for _ in range(3):
+        await operator.settle(rounds=5)
+        assert operator.condition("Conflict") == ("True", "ForeignObject")
+        operator.now += REFUSAL_RETRY
+
+    assert operator.api.find(kinds.SERVICE_ACCOUNT, *KEY) == before
+
+
+async def test_an_account_that_the_spec_names_is_no_conflict() -> None:
+    """Who brings an account of the resource's own name keeps it."""
+    operator = OperatorModel()
+    await operator.relist()
+    account = {"metadata": {"name": "chat", "namespace": "default"}}
+    operator.api.create(kinds.SERVICE_ACCOUNT, account, "kubectl")
+
+    operator.write(podTemplate={"spec": {"serviceAccountName": "chat"}})
     await operator.settle(rounds=5)
 
-    account = operator.api.find(kinds.SERVICE_ACCOUNT, *KEY)
-    assert account is not None
-    assert not account["metadata"].get("ownerReferences")
-    assert "automountServiceAccountToken" not in account
-    assert operator.condition("Conflict") == ("True", "ForeignObject")
+    assert operator.condition("Conflict")[0] == "False"
+    live = operator.api.find(kinds.SERVICE_ACCOUNT, *KEY)
+    assert live is not None
+    assert "ownerReferences" not in live["metadata"]
+
+
+async def test_an_own_account_stays_when_the_spec_comes_to_name_it() -> None:
+    """Naming what the operator made is no reason to take it away from the pods."""
+    operator = await a_ready_resource()
+
+    operator.write(podTemplate={"spec": {"serviceAccountName": "chat"}})
+    await operator.settle(rounds=5)
+
+    assert operator.api.find(kinds.SERVICE_ACCOUNT, *KEY)
+
+
+async def test_a_child_that_lost_its_label_gets_it_back() -> None:
+    """The cache loses sight of it, yet its owner reference says whose it is."""
+    operator = await a_ready_resource()
+    label = kinds.MANAGED_BY_LABEL
+    operator.api.edit(kinds.SERVICE, KEY, lambda obj: obj["metadata"]["labels"].pop(label))
+    await operator.relist()
+    await operator.settle(rounds=5)
+
+    live = operator.api.find(kinds.SERVICE, *KEY)
+    assert live is not None
+    assert live["metadata"]["labels"][label] == kinds.FIELD_MANAGER
+    assert operator.condition("Conflict")[0] == "False"
 
 
 async def test_an_object_that_the_api_server_refuses_is_named_in_stalled() -> None:
@@ -446,12 +483,12 @@ async def test_an_apply_that_something_undoes_is_not_repeated_for_ever() -> None
     operator = await a_ready_resource()
     apply = operator.api.apply
 
-    async def mutated(kind: kinds.ResourceKind, obj: Mapping[str, Any], *, force: bool) -> Applied:
+    async def mutated(kind: kinds.ResourceKind, obj: Mapping[str, Any], uid: str) -> Object:
         live = operator.api.find(kind, KEY.namespace, obj["metadata"]["name"])
         if kind != kinds.SERVICE or live is None:
-            return await apply(kind, obj, force=force)
+            return await apply(kind, obj, uid)
         operator.api.requests.append(("apply", kind.kind))
-        return Applied(live, created=False)
+        return live
 
     operator.api.apply = mutated  # type: ignore[method-assign]
     operator.api.edit(kinds.SERVICE, KEY, lambda obj: obj["spec"]["selector"].update(odd="key"))
