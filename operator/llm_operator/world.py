@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
+from llm_operator.api.reasons import Reason
 from llm_operator.api.traffic import Provider
 from llm_operator.diagnosis import Finding, cause_by_revision
 from llm_operator.observation import Environment, Observation, count_pods
@@ -35,6 +36,7 @@ def observe_world(
     findings: Iterable[Finding],
 ) -> World:
     """Return the pods, why they do not get ready, and the traffic in terms of what was asked."""
+    findings = tuple(findings)
     return replace(
         count_pods(observation),
         causes={
@@ -42,6 +44,7 @@ def observe_world(
             for revision, finding in cause_by_revision(findings).items()
         },
         traffic=providers.observe(observation, environment, asked),
+        stuck=tuple(_said(f) for f in findings if f.reason is Reason.STUCK_TERMINATING),
     )
 
 

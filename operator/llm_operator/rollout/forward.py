@@ -14,7 +14,7 @@ from llm_operator.rollout.position import (
     is_settled,
 )
 from llm_operator.rollout.retreat import roll_back
-from llm_operator.rollout.scaling import advance_sizes, stands
+from llm_operator.rollout.scaling import advance_sizes, is_reached, stands
 
 
 def watch_canary(position: Position, case: Case) -> Position:
@@ -60,10 +60,16 @@ def scaled(position: Position, case: Case) -> Position:
 
 
 def timed(position: Position, case: Case) -> Position:
-    """Let the deadline run while the split is not reached, anew with each pod that gets ready."""
+    """Let the deadline run while the split is not reached, anew with each pod that gets ready.
+
+    It goes when the share is applied too, or a canary that is ready for seconds at a time would
+    be given its share and lose it for ever.
+    """
     canary = case.canary(position)
-    if stands(position, case):
+    if is_reached(position, case):
         return position.but(deadline_at=None, ready_peak=canary.ready)
+    if stands(position, case):
+        return position
     position = extended(position, case, canary.ready)
     deadline_at = position.rollout.deadline_at or case.now + case.policy.progress_deadline
     return position.but(deadline_at=deadline_at)

@@ -35,6 +35,7 @@ from llm_operator.rollout.position import (
     Case,
     Position,
     is_judged,
+    kept_since,
 )
 from llm_operator.rollout.retreat import APPLY_PATIENCE, roll_back
 from llm_operator.rollout.sizes import clears_first, extra_pods
@@ -258,7 +259,7 @@ def _moments(position: Position, policy: Policy) -> list[datetime]:
     ]
     if phase is RolloutPhase.STEP and rollout.step is not None:
         index = min(rollout.step, len(policy.steps) - 1)
-        delays.append((clock, timedelta(seconds=policy.steps[index].min_seconds)))
+        delays.append((kept_since(rollout), timedelta(seconds=policy.steps[index].min_seconds)))
     if phase is RolloutPhase.HOLDING:
         delays.append((rollout.holding_deadline_at, timedelta()))
     if phase is RolloutPhase.BAKING:

@@ -123,6 +123,12 @@ def asked(position: Position, weight_percent: int) -> Position:
     )
 
 
+def kept_since(rollout: Rollout) -> datetime | None:
+    """Return since when the step has had its share without a break, pauses not counted."""
+    clock, window = rollout.clock_started_at, rollout.window_started_at
+    return max(clock, window) if clock is not None and window is not None else clock
+
+
 def extended(position: Position, case: Case, ready: int) -> Position:
     """Count the deadline anew when one more pod is ready than ever before."""
     if ready <= position.rollout.ready_peak:

@@ -4,7 +4,7 @@ from llm_operator.api.reasons import Reason
 from llm_operator.api.rollout import Strategy
 from llm_operator.api.status import RolloutPhase
 from llm_operator.rollout.position import Case, Position
-from llm_operator.rollout.retreat import COMMANDS_KEPT, RESET
+from llm_operator.rollout.retreat import COMMANDS_KEPT, RESET, with_rejected
 from llm_operator.rollout.sizes import extra_pods, has_no_room, serving_floor
 from llm_operator.rollout.state import Frozen, Note
 
@@ -19,8 +19,15 @@ def from_rest(position: Position, case: Case) -> Position:
     if intent.total == 0:
         return stopped(position, case)
     if refusal(position, case) is not None:
-        return position
+        return _waiting(position)
     return begun(position, case)
+
+
+def _waiting(position: Position) -> Position:
+    """Stay with stable; what was rejected before is not what the spec asks for any more."""
+    if position.rollout.phase is RolloutPhase.STABLE or position.stable is None:
+        return position
+    return settled(position, position.stable)
 
 
 def is_rejected(position: Position, case: Case) -> bool:
@@ -38,11 +45,13 @@ def refusal(position: Position, case: Case) -> Note | None:
     intent = case.intent
     if position.rollout.phase not in (RolloutPhase.STABLE, RolloutPhase.ROLLED_BACK):
         return None
-    if intent.target == position.stable or intent.total == 0 or is_rejected(position, case):
+    if intent.target == position.stable or is_rejected(position, case):
         return None
     if position.stable is not None and case.policy.paused:
         message = f"Revision {intent.target} waits: spec.rollout.paused is true"
         return Note(Reason.PAUSED_BY_SPEC, message)
+    if intent.total == 0:
+        return None
     frozen = freeze(position, case)
     if not has_no_room(frozen, intent.total):
         return None
@@ -134,11 +143,17 @@ def settled(position: Position, target: str) -> Position:
 def stopped(position: Position, case: Case) -> Position:
     """Obey a total of 0 at once: nothing runs, so that the pointer simply moves.
 
-    A hash that failed or was aborted does not become stable by it.
+    A hash that failed or was aborted does not become stable by it, and none that has to wait.
     """
     rollout, target = position.rollout, case.intent.target
-    if target in rollout.rejected and target == rollout.target and position.stable is not None:
-        return position.but(**RESET).but(phase=RolloutPhase.ROLLED_BACK, weight_percent=0)
+    rejected = rollout.rejected
+    if rollout.paused_by is Reason.PAUSED_BY_FAILURE:
+        rejected = with_rejected(rejected, rollout.target)
+    if target in rejected and target == rollout.target and position.stable is not None:
+        ended = position.but(**RESET).but(rejected=rejected, weight_percent=0)
+        return ended.but(phase=RolloutPhase.ROLLED_BACK)
+    if target != position.stable and position.stable is not None and case.policy.paused:
+        return settled(position, position.stable)
     moved = settled(position, target).but(
         stable_lost_since=None,
         stable_was_ready=rollout.stable_was_ready and target == position.stable,

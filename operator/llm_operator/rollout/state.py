@@ -106,6 +106,8 @@ class World:
     causes: Mapping[str, Cause] = field(default_factory=dict)
     """Why pods of a revision do not get ready, by revision hash; the gravest one each."""
     traffic: AppliedTraffic = field(default_factory=AppliedTraffic)
+    stuck: tuple[str, ...] = ()
+    """What is known of pods that should have ended by now, of any revision."""
 
 
 class VerdictOutcome(StrEnum):

@@ -15,6 +15,7 @@ from llm_operator.rollout.position import (
     extended,
     is_blind,
     is_overdue,
+    kept_since,
     needs_evidence,
     verdict,
 )
@@ -69,10 +70,11 @@ def _prepared(position: Position, case: Case) -> Position:
 
 
 def _timed(position: Position, case: Case) -> Position:
-    """Let the deadline run unless pods that have to go are still ending."""
+    """Let the deadline run unless pods that have to go are still ending, and will end."""
     canary, stable = case.canary(position), case.stable(position)
     others = claimed_pods(case.world) - canary.claimed - stable.claimed
-    waits = canary.claimed == 0 and (others > 0 or _is_clearing(position, case))
+    must_go = others > 0 or _is_clearing(position, case)
+    waits = canary.claimed == 0 and must_go and not case.world.stuck
     deadline_at = position.rollout.deadline_at
     if waits or deadline_at is not None:
         return position.but(deadline_at=None) if waits else position
@@ -87,7 +89,8 @@ def _late(position: Position, case: Case) -> Position:
     if cause is None or not cause.is_final:
         if not is_overdue(position, case):
             return position.but(cause=None, message="")
-        because = f": {cause.message}" if cause else ""
+        known = (cause.message,) if cause else case.world.stuck
+        because = f": {known[0]}" if known else ""
         message = f"Revision {rollout.target} was not ready in time{because}"
         cause = Cause(Reason.PROGRESS_DEADLINE_EXCEEDED, message, is_final=True)
     if position.stable is None:
@@ -181,21 +184,23 @@ def _announced(position: Position, case: Case) -> Position:
 
 
 def _passed(position: Position, case: Case) -> Position:
-    """Go on after minSeconds and a Pass; give up after too long without one."""
-    rollout, step = position.rollout, current_step(position, case)
-    clock = rollout.clock_started_at or case.now
-    judgement = verdict(position, case)
+    """Go on after minSeconds and a Pass; give up after too long without one.
+
+    A step whose share was lost and came back lasts its time anew, as often as fits into twice it.
+    """
+    step, clock = current_step(position, case), position.rollout.clock_started_at or case.now
+    judgement, least = verdict(position, case), step.min_seconds * _SECOND
+    patience = case.policy.inconclusive
     passes = judgement is not None and judgement.outcome is VerdictOutcome.PASS
     if passes or not needs_evidence(position):
-        if case.now < clock + step.min_seconds * _SECOND:
-            return position
-        if not is_reached(position, case):
-            return scaled(position, case)
-        return _step_done(position, case, step)
-    if case.now >= clock + case.policy.inconclusive:
-        message = f"No verdict for {case.policy.inconclusive // _SECOND} s"
+        if case.now >= (kept_since(position.rollout) or case.now) + least:
+            reached = is_reached(position, case)
+            return _step_done(position, case, step) if reached else scaled(position, case)
+        patience += 2 * least
+    if case.now >= clock + patience:
+        message = f"No verdict for {patience // _SECOND} s"
         return on_failure(position, case, Reason.INCONCLUSIVE_TOO_LONG, message)
-    return position if is_reached(position, case) else scaled(position, case)
+    return position if passes or is_reached(position, case) else scaled(position, case)
 
 
 def _step_done(position: Position, case: Case, step: Step) -> Position:

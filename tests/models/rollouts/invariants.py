@@ -7,6 +7,7 @@ than it was. A function returns what is wrong, or nothing.
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from llm_operator.api.reasons import Reason
 from llm_operator.api.rollout import Strategy
 from llm_operator.api.status import RolloutPhase
 from tests.models.rollouts.act import ALL, Act, receiving, share
@@ -233,16 +234,26 @@ def i14(act: Act) -> str:
 def pointer(act: Act) -> str:
     """The canary becomes stable only when all traffic is applied to it (Promoting).
 
-    A total of 0 needs no traffic, and a pointer that goes back goes to what served before.
+    A total of 0 needs no traffic, but what is paused in the spec or has failed does not become
+    stable by it; and a pointer that goes back goes to what served before.
     """
     before, after = act.before.stable, act.after.stable
     if act.action.kind is not Kind.PERSIST or NOBODY in (before, after) or before == after:
         return ""
-    if act.total == 0 or after == number_of(act.seen.kept.rollout.previous):
+    if after == number_of(act.seen.kept.rollout.previous):
         return ""
+    if act.total == 0:
+        return "it has to wait" if act.seen.spec.paused or _has_failed(act) else ""
     cluster = act.before.cluster
     moved = cluster.route == Route(after) and cluster.is_applied
     return "" if moved or act.setting.strategy is Strategy.RECREATE else "traffic was not there"
+
+
+def _has_failed(act: Act) -> bool:
+    """Whether the new stable revision waits for a person after a failure."""
+    rollout = act.seen.kept.rollout
+    is_it = number_of(rollout.target) == act.after.stable
+    return is_it and rollout.paused_by is Reason.PAUSED_BY_FAILURE
 
 
 def held(act: Act) -> str:

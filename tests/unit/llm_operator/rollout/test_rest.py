@@ -166,6 +166,36 @@ def test_a_revision_that_became_stable_without_pods_is_not_rejected() -> None:
     assert (decision.stable, decision.rollout.rejected) == (NEW, ())
 
 
+@pytest.mark.parametrize("phase", [*RUNNING, RolloutPhase.STABLE])
+def test_with_a_total_of_0_a_paused_spec_keeps_what_is_stable(phase: RolloutPhase) -> None:
+    """Nothing that has to wait serves at the next scale-up, which is told it waits."""
+    scene = (RUNNING.get(phase) or at_rest)().with_policy(paused=True)
+    stopped = scene.asking(NEXT, 0).passed()
+    assert stopped.stable == scene.stable
+    assert set(stopped.look().sizes.values()) == {0}
+    assert stopped.rollout.phase is RolloutPhase.STABLE
+    again = replace(stopped.asking(NEXT, TOTAL), stable=stopped.stable).look()
+    assert again.refusal is not None
+    assert again.refusal.reason is Reason.PAUSED_BY_SPEC
+    assert again.stable == scene.stable
+
+
+def test_with_a_total_of_0_what_failed_and_waits_for_a_person_is_rejected() -> None:
+    """``onFailure: Pause`` leaves the choice to somebody, and scaling to 0 is none."""
+    decision = builders.paused(Reason.PAUSED_BY_FAILURE).asking(NEW, 0).look()
+    assert (decision.rollout.phase, decision.stable) == (RolloutPhase.ROLLED_BACK, OLD)
+    assert decision.rollout.rejected == (NEW,)
+
+
+def test_an_edit_that_has_to_wait_ends_the_rejection_of_the_one_before() -> None:
+    """What waits is said, not what failed before it."""
+    decision = rolled_back().asking(NEXT).with_policy(paused=True).look()
+    assert (decision.rollout.phase, decision.stable) == (RolloutPhase.STABLE, OLD)
+    assert decision.rollout.cause is None
+    assert decision.refusal is not None
+    assert decision.refusal.reason is Reason.PAUSED_BY_SPEC
+
+
 @pytest.mark.parametrize("phase", RUNNING)
 def test_a_total_of_0_is_obeyed_at_once_wherever_a_rollout_is(phase: RolloutPhase) -> None:
     """It ends, and every pod goes; what failed does not become stable."""

@@ -10,7 +10,7 @@ from llm_operator.api.reasons import Reason
 from llm_operator.api.rollout import OnFailure, Strategy
 from llm_operator.api.status import RolloutPhase
 from llm_operator.api.traffic import Provider
-from llm_operator.rollout.state import Pause, Step, VerdictOutcome
+from llm_operator.rollout.state import Frozen, Pause, Step, VerdictOutcome
 from tests.builders import NOW
 from tests.rollout_builders import (
     DEADLINE,
@@ -267,6 +267,54 @@ def test_a_canary_without_a_ready_pod_gives_its_share_back_at_once() -> None:
     assert (lost.weight_percent, lost.lost_since) == (0, NOW)
     assert lost.window_started_at is None
     assert stepping().seeing(new=Pods(starting=2)).look().rollout.weight_percent == 50
+
+
+def test_a_share_that_came_back_is_kept_for_min_seconds_again() -> None:
+    """The time counts from when the weight is applied, not from when it first was."""
+    back = stepping().hearing(PASS).but(clock_started_at=ago(300), window_started_at=NOW)
+    assert back.hearing(PASS).after(59).look().rollout.step == 1
+    assert back.hearing(PASS).after(60).look().rollout.step == 2
+
+
+def test_a_share_that_is_lost_again_and_again_is_not_given_for_ever() -> None:
+    """Each time a good verdict, never for minSeconds: that is no decision either."""
+    patience = 2 * 60 + 1800
+    back = stepping().but(clock_started_at=ago(patience - 30), window_started_at=NOW)
+    assert back.hearing(PASS).after(29).look().rollout.phase is RolloutPhase.STEP
+    rollout = back.hearing(PASS).after(30).look().rollout
+    assert (rollout.phase, rollout.cause) == (
+        RolloutPhase.ROLLING_BACK,
+        Reason.INCONCLUSIVE_TOO_LONG,
+    )
+
+
+def test_a_canary_that_is_ready_for_seconds_at_a_time_fails_at_the_deadline() -> None:
+    """Its share never gets applied, so no window opens in which it could be judged."""
+    scene = stepping().but(deadline_at=None)
+    for _ in range(1800 // 25 + 1):
+        scene = scene.seeing(old=Pods(3), new=Pods(starting=2)).after(20).passed()
+        if scene.rollout.phase is RolloutPhase.ROLLING_BACK:
+            break
+        scene = scene.seeing(old=Pods(3), new=Pods(2)).after(5).passed()
+    assert scene.rollout.phase is RolloutPhase.ROLLING_BACK
+    assert scene.rollout.cause is Reason.PROGRESS_DEADLINE_EXCEEDED
+
+
+@pytest.mark.parametrize("frozen", [FROZEN, replace(FROZEN, strategy=Strategy.RECREATE)])
+def test_a_pod_that_does_not_end_is_waited_for_no_longer_than_the_deadline(frozen: Frozen) -> None:
+    """While pods drain no deadline runs; one on a dead node may stay for ever."""
+    scene = preparing().but(frozen=frozen, deadline_at=None)
+    if frozen.strategy is Strategy.RECREATE:
+        scene = scene.seeing(old=Pods(ending=1))
+    else:
+        scene = scene.seeing(old=Pods(TOTAL), next=Pods(ending=1))
+    assert scene.passed().after(10**6).passed().rollout.deadline_at is None
+    stuck = replace(scene, world=replace(scene.world, stuck=("Pod a: it should have ended",)))
+    waits = stuck.passed()
+    assert waits.rollout.deadline_at == NOW + DEADLINE
+    ended = waits.after(1800).look().rollout
+    assert ended.cause is Reason.PROGRESS_DEADLINE_EXCEEDED
+    assert "Pod a: it should have ended" in ended.message
 
 
 def test_a_step_under_a_paused_spec_stops_and_goes_on_where_it_was() -> None:
