@@ -44,9 +44,15 @@ PROGRESS: Final = Progress(
     ),
 )
 UNSCHEDULABLE: Final = Finding(
-    Reason.INSUFFICIENT_ACCELERATOR, "0/3 nodes: 3 Insufficient nvidia.com/gpu", "chat-vwxz2456-1"
+    Reason.INSUFFICIENT_ACCELERATOR,
+    "0/3 nodes: 3 Insufficient nvidia.com/gpu",
+    "chat-vwxz2456-1",
+    NEW,
 )
-CRASHING: Final = Finding(Reason.CRASH_LOOPING, "The server exited with code 1", "chat-bcdfghjk-1")
+CRASHING: Final = Finding(
+    Reason.CRASH_LOOPING, "The server exited with code 1", "chat-bcdfghjk-1", OLD
+)
+STARTING: Final = Finding(Reason.PODS_NOT_READY, "The pod is starting", "chat-bcdfghjk-2", OLD)
 
 
 def moving(phase: RolloutPhase, **changes: Any) -> Decision:

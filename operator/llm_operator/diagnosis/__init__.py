@@ -6,6 +6,7 @@ The last log lines come in the container's termination message: the kubelet puts
 operator needs no permission to read logs.
 """
 
+from llm_operator.diagnosis.containers import waits_for_others
 from llm_operator.diagnosis.evidence import NOTHING, Evidence
 from llm_operator.diagnosis.finding import Finding, cause_by_revision, summarise, worst
 from llm_operator.diagnosis.inquiry import Inquiry, inquire
@@ -26,5 +27,6 @@ __all__ = [
     "is_terminating",
     "refusal_reason",
     "summarise",
+    "waits_for_others",
     "worst",
 ]

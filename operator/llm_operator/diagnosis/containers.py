@@ -4,6 +4,7 @@ import json
 import re
 from typing import Final
 
+from llm_operator.api.explanations.explanation import Finality
 from llm_operator.api.reasons import STARTUP_REASONS, Reason
 from llm_operator.diagnosis.evidence import Happening
 from llm_operator.diagnosis.finding import Finding, found
@@ -102,7 +103,7 @@ def _explain_end(
         return found(Reason.OUT_OF_MEMORY, message, repeats=repeats or _died_loading(pod, ended))
     if ended.reason in _NOT_STARTED:
         return _explain_runtime(container, ended.message)
-    told = _told_cause(ended.message, repeats=repeats)
+    told = _told_cause(ended.message, repeats=repeats, loading=_died_loading(pod, ended))
     if told is not None:
         return told
     if _PLATFORM in ended.message:
@@ -144,7 +145,13 @@ def _died_loading(pod: Pod, ended: Ended) -> bool:
     return bool(changed and ended.started_at and changed <= ended.started_at)
 
 
-def _told_cause(message: str, *, repeats: bool) -> Finding | None:
+def waits_for_others(message: str) -> bool:
+    """Whether a server ended for what may pass by itself, as it says in its termination log."""
+    told = _told_cause(message, repeats=False, loading=False)
+    return told is not None and told.reason.finality is Finality.WAITS
+
+
+def _told_cause(message: str, *, repeats: bool, loading: bool) -> Finding | None:
     """Return what the server itself wrote into its termination log, if it did."""
     try:
         told = json.loads(message)
@@ -152,5 +159,5 @@ def _told_cause(message: str, *, repeats: bool) -> Finding | None:
         text = str(told["message"])
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    while_loading = reason is Reason.OUT_OF_MEMORY  # the server says so only at its start
-    return found(reason, text, repeats=repeats or while_loading)
+    repeats = repeats or (loading and reason is Reason.OUT_OF_MEMORY)
+    return found(reason, text, repeats=repeats)

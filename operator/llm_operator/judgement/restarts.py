@@ -3,7 +3,9 @@
 The server of a pod that ends again and again in the same way condemns its revision, whatever its
 counters say, and whether or not a window is open: a canary that is lost has none. Counting begins
 when the canary gets its first share; a server that needed two attempts to load is judged by what
-it does then. The memory is ``status.rollout.restarts``.
+it does then. An end that may pass by itself, as that of a server whose hub does not answer, counts
+against nobody: the rollout waits for it to its deadline. The memory is
+``status.rollout.restarts``.
 """
 
 from collections.abc import Iterable, Mapping
@@ -30,12 +32,14 @@ class PodRestarts:
     exit_code: int = 0
     repeated: int = 0
     """Restarts in a row that ended alike, as far as they were watched."""
+    waits: bool = False
+    """Whether it ended last for what may pass by itself."""
 
 
 def restarts_of(pods: Iterable[Mapping[str, Any]], revision: str) -> tuple[PodRestarts, ...]:
     """Return the pods of a revision, terminating ones aside, whose server was restarted."""
     return tuple(
-        PodRestarts(pod["metadata"]["name"], count, _last_exit_code(container))
+        _restarted(pod["metadata"]["name"], count, container)
         for pod in pods
         if _revision(pod) == revision and not diagnosis.is_terminating(pod)
         for container in pod.get("status", {}).get("containerStatuses", ())
@@ -99,11 +103,13 @@ def read_restarts(content: object) -> tuple[PodRestarts, ...]:
 
 
 def _counted(before: PodRestarts | None, now: PodRestarts) -> PodRestarts:
+    if before is not None and now.count <= before.count:
+        return before
+    if now.waits:
+        return replace(now, repeated=0, waits=False)
     if before is None:
         return replace(now, repeated=now.count)
     added = now.count - before.count
-    if added <= 0:
-        return before
     ended_alike = now.exit_code == before.exit_code
     return replace(now, repeated=(before.repeated if ended_alike else 0) + added)
 
@@ -112,9 +118,11 @@ def _revision(pod: Mapping[str, Any]) -> str:
     return str(pod.get("metadata", {}).get("labels", {}).get(kinds.REVISION_LABEL, ""))
 
 
-def _last_exit_code(container: Mapping[str, Any]) -> int:
-    """Return how the run ended that the last restart followed."""
-    return int(container.get("lastState", {}).get("terminated", {}).get("exitCode", 0))
+def _restarted(pod: str, count: int, container: Mapping[str, Any]) -> PodRestarts:
+    """Say how the run ended that the last restart followed."""
+    ended = container.get("lastState", {}).get("terminated", {})
+    waits = diagnosis.waits_for_others(str(ended.get("message", "")))
+    return PodRestarts(pod, count, int(ended.get("exitCode", 0)), waits=waits)
 
 
 def _whole(value: object) -> int:

@@ -18,6 +18,7 @@ from llm_operator.api.rollout import Strategy
 from llm_operator.api.status import RolloutPhase
 from llm_operator.conditions import Verdict
 from llm_operator.diagnosis import Finding, worst
+from llm_operator.rollout.sizes import WHOLE
 from llm_operator.rollout.state import Decision
 from llm_operator.status.report import Progress
 
@@ -64,6 +65,29 @@ class Situation:
             return self.total
         return max(1, math.ceil(self.total * frozen.min_serving_percent / 100))
 
+    @property
+    def of_traffic(self) -> tuple[Finding, ...]:
+        """Findings about the pods that take traffic; another revision's say nothing about those."""
+        weight, stable = self.decision.rollout.weight_percent, self.decision.stable
+        taking = {"", stable} if weight < WHOLE else {""}
+        taking |= {self.decision.rollout.target} if weight > 0 else set()
+        return tuple(finding for finding in self.findings if finding.revision in taking)
+
+    @property
+    def awaited(self) -> tuple[Finding, ...]:
+        """Findings about what the rollout waits for: its new pods, or on the way back stable's.
+
+        Pods that do not end hold it back whosever they are.
+        """
+        rollout = self.decision.rollout
+        goes_back = rollout.phase is RolloutPhase.ROLLING_BACK
+        wanted = self.decision.stable if goes_back else rollout.target
+        return tuple(
+            finding
+            for finding in self.findings
+            if finding.revision in (wanted, "") or finding.reason is Reason.STUCK_TERMINATING
+        )
+
 
 def judge(situation: Situation) -> tuple[Verdict, ...]:
     """Return all conditions, in the order in which the status lists them."""
@@ -83,7 +107,8 @@ def _judge_ready(situation: Situation) -> Verdict:
     if situation.decision.stable is not None and ready >= situation.needed:
         enough = "" if ready >= total else f"; {situation.needed} are enough during a rollout"
         return _ready(Reason.AVAILABLE, count + enough, situation, holds=True)
-    cause = worst((*situation.blocked, *situation.findings)) or worst(situation.conflicts)
+    findings = situation.of_traffic or situation.findings
+    cause = worst((*situation.blocked, *findings)) or worst(situation.conflicts)
     if rollout.phase is RolloutPhase.ROLLED_BACK and rollout.cause is Reason.STABLE_NOT_READY:
         because = f": {_said(cause)}" if cause else ""
         return _ready(Reason.STABLE_NOT_READY, count + because, situation, holds=False)
@@ -107,7 +132,7 @@ def _judge_progressing(situation: Situation) -> Verdict:
     type_, refusal = ConditionType.PROGRESSING, situation.decision.refusal
     reason = _PROGRESS.get(situation.decision.rollout.phase)
     if reason is not None:
-        cause = worst(situation.findings)
+        cause = worst(situation.awaited)
         if reason is Reason.ROLLOUT_PREPARING and cause and cause.is_known:
             return Verdict.true(type_, cause.reason, _said(cause))
         return Verdict.true(type_, reason, _course(situation, reason))
@@ -125,7 +150,7 @@ def _course(situation: Situation, reason: Reason) -> str:
     judgement = situation.progress.judgement
     reason_now = rollout.paused_by or (judgement.reason if judgement else None)
     why = rollout.message or (reason_now.meaning if reason_now else "")
-    cause = worst(situation.findings)
+    cause = worst(situation.awaited)
     waits = (_said(cause),) if cause and cause.is_known else ()
     return ". ".join(part.rstrip(".") for part in (where, why, *waits) if part)
 

@@ -115,7 +115,8 @@ def test_what_the_server_says_of_itself_is_believed(
     failure: StartupFailure, reason: Reason, final: bool
 ) -> None:
     """A bad source is final at once, a hub that fails never is, an accident may not repeat."""
-    once = a_container(ended(message=told(failure)["lastState"]["terminated"]["message"]))
+    message = told(failure)["lastState"]["terminated"]["message"]
+    once = a_container(ended(message=message, started_at=NOW - timedelta(seconds=20)))
 
     finding = found_in(a_pod(containerStatuses=[once]))
 
@@ -148,6 +149,13 @@ def test_running_out_of_memory_while_loading_is_final_at_once() -> None:
     served["status"]["conditions"][1]["lastTransitionTime"] = "2026-01-01T11:59:50Z"
 
     assert found_in(loading).is_final
+    assert not found_in(served).is_final
+
+    said = told(StartupFailure.OUT_OF_MEMORY)["lastState"]["terminated"]["message"]
+    served["status"]["containerStatuses"] = [
+        a_container(ended(1, message=said, started_at=NOW - timedelta(seconds=20)))
+    ]
+    assert found_in(served).reason is Reason.OUT_OF_MEMORY
     assert not found_in(served).is_final
 
 

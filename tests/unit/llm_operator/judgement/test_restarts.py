@@ -2,9 +2,11 @@
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llm_operator import kinds
 from llm_operator.api.reasons import Reason
 from llm_operator.api.window import RestartedPod
 from llm_operator.judgement.restarts import (
@@ -14,6 +16,7 @@ from llm_operator.judgement.restarts import (
     counted_restarts,
     read_restarts,
     restarts_json,
+    restarts_of,
 )
 from llm_operator.judgement.verdict import judge_restarts
 from llm_operator.rollout.state import VerdictOutcome
@@ -52,6 +55,29 @@ def test_restarts_by_different_exits_do_not_add_up() -> None:
     """An eviction and a liveness kill are two accidents."""
     known = counted_restarts(seen(1), (PodRestarts("c", 2, exit_code=1),))
     assert judge_restarts(known) is None
+
+
+def test_ends_that_may_pass_by_themselves_count_against_nobody() -> None:
+    """A hub that does not answer says nothing about the revision; what comes after counts anew."""
+    known = counted_restarts((), (PodRestarts("c", 2, exit_code=1, waits=True),))
+    assert judge_restarts(known) is None
+    known = counted_restarts(known, (PodRestarts("c", 3, exit_code=1),))
+    assert judge_restarts(known) is None
+    known = counted_restarts(known, (PodRestarts("c", 4, exit_code=1),))
+    assert judge_restarts(known) is not None
+
+
+@pytest.mark.parametrize(
+    ("reason", "waits"), [("ModelSourceUnavailable", True), ("InternalError", False)]
+)
+def test_a_server_says_itself_whether_its_end_may_pass(reason: str, waits: bool) -> None:
+    """By the reason in its termination log."""
+    told = json.dumps({"reason": reason, "message": "429 from the hub"})
+    ended = {"terminated": {"exitCode": 1, "message": told}}
+    server = {"name": "server", "restartCount": 1, "lastState": ended}
+    metadata = {"name": "c", "labels": {kinds.REVISION_LABEL: "new"}}
+    pod = {"metadata": metadata, "status": {"containerStatuses": [server]}}
+    assert restarts_of([pod], "new") == (PodRestarts("c", 1, exit_code=1, waits=waits),)
 
 
 def test_restarts_before_counting_begins_do_not_count() -> None:

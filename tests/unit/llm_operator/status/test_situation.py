@@ -14,6 +14,7 @@ from llm_operator.rollout.state import Intent, Policy, Step, World
 from llm_operator.status import Progress, Situation, judge, summary_phase
 from tests.situation_builders import (
     CANARY,
+    CRASHING,
     FIRST,
     NEW,
     NOW,
@@ -21,6 +22,7 @@ from tests.situation_builders import (
     PROGRESS,
     SITUATIONS,
     STABLE,
+    STARTING,
     TOTAL,
     UNSCHEDULABLE,
     at_rest,
@@ -102,6 +104,30 @@ def test_a_first_revision_that_is_overdue_is_stalled_and_still_tried() -> None:
     stalled = verdict(situation, ConditionType.STALLED)
     assert (stalled.holds, stalled.reason) == (True, Reason.PROGRESS_DEADLINE_EXCEEDED)
     assert verdict(situation, ConditionType.PROGRESSING).reason is Reason.INSUFFICIENT_ACCELERATOR
+
+
+def test_ready_names_what_keeps_the_pods_from_being_ready_that_take_traffic() -> None:
+    """A canary pod that finds no node, and gets no requests, is not why stable lacks one."""
+    preparing = Situation(
+        moving(RolloutPhase.PREPARING, weight_percent=0, step=None),
+        TOTAL,
+        ready=TOTAL - 1,
+        findings=(UNSCHEDULABLE, STARTING),
+    )
+    assert verdict(preparing, ConditionType.READY).reason is Reason.PODS_NOT_READY
+
+
+def test_progressing_names_what_the_rollout_waits_for() -> None:
+    """A stable pod that crashes holds no preparation up, and the way back needs it."""
+    preparing = Situation(
+        moving(RolloutPhase.PREPARING, weight_percent=0, step=None),
+        TOTAL,
+        ready=TOTAL - 1,
+        findings=(CRASHING,),
+    )
+    assert verdict(preparing, ConditionType.PROGRESSING).reason is Reason.ROLLOUT_PREPARING
+    back = replace(preparing, decision=moving(RolloutPhase.ROLLING_BACK))
+    assert "exited with code 1" in verdict(back, ConditionType.PROGRESSING).message
 
 
 def test_no_room_is_stalled_with_what_would_make_room() -> None:
