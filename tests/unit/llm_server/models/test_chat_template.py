@@ -1,14 +1,16 @@
 import time
+import tracemalloc
 from datetime import UTC, datetime
 
 import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from llm_server.contract import StartupFailure
-from llm_server.models import chat_template
+from llm_server.models import template_sandbox
 from llm_server.models.chat_template import ChatTemplate
 from llm_server.models.failures import StartupError
 from llm_server.models.hf_tokenizer import HFTokenizer
+from llm_server.models.template_sandbox import RENDERED_CHARS
 from llm_server.models.tokenizer import ChatMessage, PromptInvalid
 
 USER = [ChatMessage("user", "Hi")]
@@ -112,10 +114,51 @@ def test_a_template_cannot_leave_its_sandbox(expression: str) -> None:
     assert rendered == ""  # an unsafe attribute is undefined, and undefined renders as nothing
 
 
-def test_a_template_cannot_run_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nested loops end at the deadline."""
-    monkeypatch.setattr(chat_template, "RENDER_SECONDS", 0.2)
-    loops = "{% for i in range(90000) %}" * 3 + "{% endfor %}" * 3
+THIRTY_TIMES = "{% set ns = namespace(s='0123456789' * 100) %}{% for i in range(30) %}"
+
+
+@pytest.mark.parametrize(
+    "growth",
+    [
+        "{% set ns.s = ns.s + ns.s %}",
+        "{% set ns.s = ns.s ~ ns.s %}",
+        "{% set ns.s = ns.s * 2 %}",
+        "{% set ns.s = ns.s.replace('0', '00') %}",
+        "{% set ns.s = ns.s | replace('0', '00') %}",
+        "{% set ns.s = [ns.s, ns.s] | join %}",
+        "{% set ns.s = [{'a': ns.s}, {'a': ns.s}] | map(attribute='a') | join(ns.s) %}",
+        "{% set ns.s = ns.s | join(ns.s) %}",
+        "{% set ns.s = ns.s.join([ns.s, ns.s]) %}",
+        "{% set ns.s = '%s%s' % (ns.s, ns.s) %}",
+        "{% set ns.s = '%s%s' | format(ns.s, ns.s) %}",
+        "{% set ns.s = '{}{}'.format(ns.s, ns.s) %}",
+        "{% set ns.s = '{:99999999}'.format(ns.s) %}",
+        "{% set ns.s = '%99999999s' % ns.s %}",
+        "{% set ns.s = '%*s' % (99999999, ns.s) %}",
+        "{% set ns.s = ns.s.center(99999999) %}",
+        "{% set ns.s = ns.s | center(99999999) %}",
+        "{% set ns.s = ns.s | indent(99999999, true) %}",
+    ],
+)
+def test_no_expression_of_a_template_grows_without_bound(growth: str) -> None:
+    """However a text is made longer, it is refused before it fills the memory."""
+    template = ChatTemplate(THIRTY_TIMES + growth + "{% endfor %}", {})
+    tracemalloc.start()
+    try:
+        with pytest.raises(PromptInvalid):
+            template.render(USER)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 8 * RENDERED_CHARS
+
+
+@pytest.mark.parametrize("items", ["range(90000)", "many", "many | list"])
+def test_a_template_cannot_run_for_long(monkeypatch: pytest.MonkeyPatch, items: str) -> None:
+    """Nested loops end at the deadline, whatever they go over."""
+    monkeypatch.setattr(template_sandbox, "RENDER_SECONDS", 0.2)
+    loops = "{% set many = range(90000) | list %}"
+    loops += f"{{% for i in {items} %}}" * 3 + "{% endfor %}" * 3
     started = time.monotonic()
     with pytest.raises(PromptInvalid, match="rendering took"):
         ChatTemplate(loops, {}).render(USER)
@@ -124,7 +167,7 @@ def test_a_template_cannot_run_for_long(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_template_cannot_write_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """Output beyond the bound is refused while it is being written."""
-    monkeypatch.setattr(chat_template, "RENDERED_CHARS", 1000)
+    monkeypatch.setattr(template_sandbox, "RENDERED_CHARS", 1000)
     with pytest.raises(PromptInvalid, match="1000 characters"):
         ChatTemplate("{% for i in range(9999) %}xx{% endfor %}", {}).render(USER)
 
