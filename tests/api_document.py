@@ -119,9 +119,26 @@ def _generation(request: str, kind: str) -> Schema:
     return operation | {"requestBody": {"required": True, "content": body}}
 
 
+_MODEL: Final = _fields(
+    id="string",
+    object="string",
+    created="integer",
+    owned_by="string",
+    max_model_len="integer",
+    system_fingerprint="string",
+    simulated="boolean",
+)
+_NAME: Final[Schema] = {
+    "name": "name",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "minLength": 1},
+}
+
 _OPERATIONS: Final[dict[str, Schema]] = {
     "health": _operation(_fields(status="string", model="string")),
     "models": _operation(_fields(object="string", data="array")),
+    "model": {**_operation(_MODEL), "parameters": [_NAME]},
     "completions": _generation("CompletionRequest", "text_completion"),
     "chat_completions": _generation("ChatRequest", "chat.completion"),
 }
@@ -129,7 +146,10 @@ _OPERATIONS: Final[dict[str, Schema]] = {
 
 def api_document() -> Schema:
     """Return the document for a server of the simulated model."""
-    paths = {route.path: {route.method.lower(): _OPERATIONS[route.endpoint]} for route in ROUTES}
+    paths = {
+        route.path.replace(":path", ""): {route.method.lower(): _OPERATIONS[route.endpoint]}
+        for route in ROUTES
+    }
     return {
         "openapi": "3.1.0",
         "info": {"title": "llm-server", "version": "1"},

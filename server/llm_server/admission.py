@@ -131,16 +131,16 @@ def _answer_tokens(
 def _check_prompt(prompt: tuple[int, ...], limits: ServingLimits) -> None:
     if not prompt:
         raise RequestInvalid("The prompt must have at least one token", param="prompt")
-    outside = next((token for token in prompt if not 0 <= token < limits.vocab_size), None)
-    if outside is not None:
-        raise RequestInvalid(
-            f"prompt has the token id {outside}; allowed are 0..{limits.vocab_size - 1}",
-            param="prompt",
-        )
     if len(prompt) >= limits.max_model_len:
         raise RequestInvalid(
             f"The prompt has {len(prompt)} tokens; allowed are at most "
             f"{limits.max_model_len - 1}, so that one for the answer fits the model",
             param="prompt",
             code="context_length_exceeded",
+        )
+    outside = next((token for token in prompt if not 0 <= token < limits.vocab_size), None)
+    if outside is not None:
+        raise RequestInvalid(
+            f"prompt has the token id {outside}; allowed are 0..{limits.vocab_size - 1}",
+            param="prompt",
         )

@@ -9,7 +9,6 @@ from pathlib import Path
 import structlog
 
 from llm_server import contract, logs, settings
-from llm_server.contract import StartupFailure
 from llm_server.models import environment, failures
 from llm_server.models.failures import StartupError
 from llm_server.models.source import ModelSource, parse_source
@@ -66,8 +65,9 @@ def _run_server(chosen: ServerSettings, source: ModelSource) -> int:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(server.run())
     except EngineBroke as error:
-        structlog.get_logger().error("The engine broke", error=str(error))
-        _leave_reason(StartupError(StartupFailure.INTERNAL, str(error)))
+        reason = error.why.reason.value
+        structlog.get_logger().error("The engine broke", reason=reason, error=str(error))
+        _leave_reason(error.why)
         return 1
     return 0
 

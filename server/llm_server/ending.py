@@ -14,16 +14,23 @@ from llm_server import contract
 from llm_server.errors import FailureKind
 from llm_server.http.listener import ApiServer
 from llm_server.lifecycle import State
+from llm_server.models.failures import StartupError
 from llm_server.service import GenerationService, ServiceSlot
 
-END_SECONDS = 5  # for each of: typed errors to go out, connections to close, the engine to stop
+END_SECONDS = 3
+"""For each of: typed errors to go out, the same without the engine, connections to close, the
+engine to stop; together less than ``DRAIN_MARGIN_SECONDS``, or the kubelet ends the process."""
 _LOOK_SECONDS = 0.5
 
 _T = TypeVar("_T")
 
 
 class EngineBroke(Exception):
-    """The engine gave up; the process is of no use any more."""
+    """The engine gave up, and why; the process is of no use any more."""
+
+    def __init__(self, why: StartupError) -> None:
+        super().__init__(why.message)
+        self.why = why
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ from llm_server.http.keys import KeyRing
 from llm_server.http.listener import ApiServer
 from llm_server.http.probes import ProbeServer, ProbeSources, Vitals
 from llm_server.lifecycle import Lifecycle, State
-from llm_server.models.failures import StartupError
+from llm_server.models.failures import StartupError, classify_break, redact
 from llm_server.models.progress import Progress
 from llm_server.models.source import ModelSource
 from llm_server.service import (
@@ -122,11 +122,11 @@ class ServerProcess:
         router = EventRouter(loop)
 
         def give_up(error: BaseException) -> None:
-            broke = EngineBroke(f"{type(error).__name__}: {error}")
+            broke = EngineBroke(classify_break(error))
             loop.call_soon_threadsafe(settle, ending, Ending(error=broke))
 
         core = assembly.build_core(assembled, settings, time.monotonic)
-        sinks = EngineSinks(router.deliver, self._telemetry.observe, give_up)
+        sinks = EngineSinks(router.deliver, self._telemetry.observe, _log_failed_step, give_up)
         engine = EngineThread(core, sinks, time.monotonic)
         limits = ServingLimits(
             max_model_len=assembled.max_model_len,
@@ -237,6 +237,12 @@ class ServerProcess:
             source=str(self._source),
         )
         return server
+
+
+def _log_failed_step(error: Exception) -> None:
+    """Say why a step failed; its requests are told no more than the kind of the error."""
+    said = redact(f"{type(error).__name__}: {error}")
+    _LOG.error("The model runner failed", error=said, exc_info=error)
 
 
 def _settle_error(future: asyncio.Future[Assembled], error: StartupError) -> None:

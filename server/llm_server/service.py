@@ -1,7 +1,7 @@
 """The engine as seen from the event loop: prompts in, one stream of events per request out.
 
 Knows neither HTTP nor tensors. Every call of ``generate`` that gets past admission sees exactly
-one terminal event, and holds its permit exactly until then.
+one terminal event, and holds its permit until then and until its answer is sent.
 """
 
 import asyncio
@@ -175,6 +175,11 @@ class GenerationService:
         self._engine = engine
         self._clock = clock
         self._permits = Permits(limits)
+
+    @property
+    def request_timeout_seconds(self) -> float:
+        """How long after its arrival the engine gives a request up."""
+        return self._limits.request_timeout_seconds
 
     async def until_empty(self, timeout_seconds: float) -> None:
         """Wait until no request is inside, at most so long."""

@@ -21,11 +21,12 @@ Clock: TypeAlias = Callable[[], float]
 
 
 class StepFailed(Exception):
-    """The runner raised; ``events`` end the requests of the batch, the others go on."""
+    """The runner raised ``cause``; ``events`` end the requests of the batch, the others go on."""
 
-    def __init__(self, events: list[Event]) -> None:
+    def __init__(self, events: list[Event], cause: Exception) -> None:
         super().__init__("the model runner failed")
         self.events = events
+        self.cause = cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ class EngineCore:
             ids = [row.request_id for row in batch.rows]
             message = f"The engine failed while computing: {type(error).__name__}"
             events += self._fail(ids, FailureKind.ENGINE_FAULT, message)
-            raise StepFailed(events) from error
+            raise StepFailed(events, error) from error
 
     def _expire(self, now: float) -> list[Event]:
         late = [s.request_id for s in self._scheduler.sequences() if s.request.deadline <= now]

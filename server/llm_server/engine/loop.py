@@ -37,11 +37,13 @@ class EnginePulse:
 class EngineSinks:
     """Who is told what; all are called on the engine thread and must not block.
 
-    ``fatal`` is called at most once, after every request has been ended.
+    ``failed`` is told of each step that the runner failed, ``fatal`` at most once what ended the
+    engine, after every request has been ended.
     """
 
     deliver: Callable[[list[Event]], None]
     observe: Callable[[StepStats], None]
+    failed: Callable[[Exception], None]
     fatal: Callable[[BaseException], None]
 
 
@@ -158,9 +160,10 @@ class EngineThread:
             result = self._core.step()
         except StepFailed as failure:
             self._failures += 1
+            self._sinks.failed(failure.cause)
             if self._failures >= MAX_CONSECUTIVE_FAILURES:
                 self._sinks.deliver(failure.events)
-                raise
+                raise failure.cause from None
             return failure.events
         self._failures = 0
         self._sinks.observe(result.stats)

@@ -36,7 +36,8 @@ _STREAM_HEADERS = [
 _KEEP_ALIVE = b": keep-alive\n\n"
 
 _SEND_STALL_SECONDS = 60
-"""A client that takes no byte for so long has left, whatever its connection says."""
+"""A client that takes no byte for so long has left, whatever its connection says; and one that has
+not taken its whole answer so long after its request had to be over."""
 
 
 class Delivery(Enum):
@@ -78,13 +79,15 @@ class GenerationResponse(Response):
         """Generate and send. Raises ``ServingError`` only while nothing has been sent."""
         ask = self._question
         generation: Generation | None = None
+        longest_seconds = self._service.request_timeout_seconds + _SEND_STALL_SECONDS
         try:
             async with (
+                asyncio.timeout(longest_seconds),
                 self._service.generate(ask.id, ask.prompt, ask.params) as generation,
                 _cancelled_on_disconnect(receive, generation),
             ):
                 await self._send(generation, _patient(send))
-        except _ClientLeft:
+        except (_ClientLeft, TimeoutError):
             return
         finally:
             if generation is not None and generation.end is not None:

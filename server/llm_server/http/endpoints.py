@@ -62,17 +62,11 @@ class Endpoints:
 
     async def models(self, _request: Request) -> Response:
         """List the one model."""
-        model = self._edge.slot.get().model
-        card = {
-            "id": model.name,
-            "object": "model",
-            "created": model.created,
-            "owned_by": "llm-operator",
-            "max_model_len": model.max_model_len,
-            "system_fingerprint": model.fingerprint,
-            "simulated": model.simulated,
-        }
-        return JSONResponse({"object": "list", "data": [card]})
+        return JSONResponse({"object": "list", "data": [_card(self._edge.slot.get().model)]})
+
+    async def model(self, request: Request) -> Response:
+        """Describe the one model, by its name."""
+        return JSONResponse(_card(self._model_named(request.path_params["name"])))
 
     async def completions(self, request: Request) -> Response:
         """Go on with a prompt."""
@@ -113,10 +107,14 @@ class Endpoints:
             ) from None
 
     def _service_for(self, fields: GenerationFields) -> GenerationService:
-        service = self._edge.slot.get()
-        if fields.model != service.model.name:
-            raise ModelNotServed(fields.model, service.model.name)
-        return service
+        self._model_named(fields.model)
+        return self._edge.slot.get()
+
+    def _model_named(self, name: str) -> ServedModel:
+        model = self._edge.slot.get().model
+        if name != model.name:
+            raise ModelNotServed(name, model.name)
+        return model
 
     def _params(
         self, fields: GenerationFields, bound: AnswerBound | None, model: ServedModel
@@ -173,3 +171,15 @@ def _too_large(max_bytes: int) -> Unreadable:
     return Unreadable(
         f"The body must be at most {max_bytes} bytes", status=413, code="body_too_large"
     )
+
+
+def _card(model: ServedModel) -> dict[str, object]:
+    return {
+        "id": model.name,
+        "object": "model",
+        "created": model.created,
+        "owned_by": "llm-operator",
+        "max_model_len": model.max_model_len,
+        "system_fingerprint": model.fingerprint,
+        "simulated": model.simulated,
+    }

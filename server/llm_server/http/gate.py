@@ -112,7 +112,7 @@ class Gate:
 
 def _route(scope: Scope) -> RouteSpec | None:
     """Return the route of the path; its method may still be the wrong one."""
-    return next((route for route in ROUTES if route.path == scope["path"]), None)
+    return next((route for route in ROUTES if route.matches(scope["path"])), None)
 
 
 def _below_key_prefix(path: str) -> bool:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import asyncio
 
 _KEEP_ALIVE_SECONDS = 75  # longer than the idle time-outs of common proxies
-_CLOSE_SECONDS = 5  # for answers that are still being sent when the server stops
+_CLOSE_SECONDS = 3  # for answers that are still being sent when the server stops
 _BACKLOG = 2048
 
 

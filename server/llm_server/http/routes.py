@@ -17,7 +17,10 @@ class AuthLevel(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RouteSpec:
-    """One route; ``generates`` marks those that are counted and admitted as requests."""
+    """One route; ``generates`` marks those that are counted and admitted as requests.
+
+    A parameter at the end of ``path`` takes all that follows, slashes too: ``{name:path}``.
+    """
 
     path: str
     method: str
@@ -25,10 +28,16 @@ class RouteSpec:
     endpoint: str
     generates: bool = False
 
+    def matches(self, path: str) -> bool:
+        """Whether a request for ``path`` is for this route."""
+        fixed, parameter, _ = self.path.partition("{")
+        return path.startswith(fixed) and path != fixed if parameter else path == fixed
+
 
 ROUTES = (
     RouteSpec("/health", "GET", AuthLevel.OPEN, "health"),
     RouteSpec("/v1/models", "GET", AuthLevel.KEY, "models"),
+    RouteSpec("/v1/models/{name:path}", "GET", AuthLevel.KEY, "model"),
     RouteSpec("/v1/completions", "POST", AuthLevel.KEY, "completions", generates=True),
     RouteSpec("/v1/chat/completions", "POST", AuthLevel.KEY, "chat_completions", generates=True),
 )

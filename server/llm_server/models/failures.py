@@ -59,6 +59,14 @@ def classify(error: BaseException) -> StartupError:
     return StartupError(StartupFailure.INTERNAL, _first_lines(f"{type(error).__name__}: {error}"))
 
 
+def classify_break(error: BaseException) -> StartupError:
+    """The typed form of what ended an engine that served: ``OutOfMemory`` or ``InternalError``."""
+    known = classify(error)
+    if known.reason is StartupFailure.OUT_OF_MEMORY:
+        return known
+    return StartupError(StartupFailure.INTERNAL, _first_lines(f"{type(error).__name__}: {error}"))
+
+
 def is_transient(error: BaseException) -> bool:
     """Whether asking the same hub again may succeed (5xx, 429, a broken connection)."""
     return classify(error).reason is StartupFailure.MODEL_SOURCE_UNAVAILABLE

@@ -59,10 +59,14 @@ def test_the_official_client_gets_a_stream(simulated: RunningServer) -> None:
 
 
 def test_the_official_client_lists_the_model(simulated: RunningServer) -> None:
-    """The list names the served model and says that it is simulated."""
+    """The list names the served model and says that it is simulated; so does its own address."""
     with an_openai_client(simulated) as client:
         [model] = client.models.list().data
+        assert client.models.retrieve("m") == model
+        with pytest.raises(openai.NotFoundError) as refused:
+            client.models.retrieve("other")
 
+    assert refused.value.code == "model_not_found"
     assert model.id == "m"
     assert model.model_dump()["simulated"] is True
 

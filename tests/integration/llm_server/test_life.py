@@ -61,6 +61,24 @@ def test_a_drain_that_is_over_ends_streams_with_an_error(serve: Serve) -> None:
     assert 11 <= took < contract.grace_period_seconds(1)
 
 
+def test_a_client_that_stopped_reading_does_not_outlast_the_grace_period(serve: Serve) -> None:
+    """What cannot be delivered is given up in time: the process ends itself, with exit code 0."""
+    server = serve("--simulated-step-milliseconds", "1", "--drain-seconds", "1")
+    body = b'{"model": "m", "prompt": "x", "max_tokens": 30000, "stream": true}'
+    head = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+    with socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.connect(("127.0.0.1", server.http_port))
+        deaf.sendall(head + body)
+        time.sleep(5)  # the buffers between the two are full
+
+        began = time.monotonic()
+        server.terminate()
+
+        assert server.exit_code() == 0
+    assert time.monotonic() - began < contract.grace_period_seconds(1)
+
+
 def test_a_loading_server_answers_that_it_loads(serve: Serve) -> None:
     """While loading the API says 503 and when to come back; the process is alive, not started."""
     server = serve("--simulated-load-seconds", "600", ready=False)

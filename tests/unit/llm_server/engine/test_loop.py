@@ -29,6 +29,7 @@ class Heard:
 
     events: list[Event] = field(default_factory=list)
     stats: list[StepStats] = field(default_factory=list)
+    failed: list[Exception] = field(default_factory=list)
     fatal: list[BaseException] = field(default_factory=list)
     changed: threading.Condition = field(default_factory=threading.Condition)
 
@@ -73,7 +74,7 @@ def start(engines: list[Engine], runner: ModelRunner) -> Engine:
     """Start an engine over this runner."""
     heard, clock = Heard(), Clock()
     core = a_core(runner, limits(), clock)
-    sinks = EngineSinks(heard.deliver, heard.stats.append, heard.give_up)
+    sinks = EngineSinks(heard.deliver, heard.stats.append, heard.failed.append, heard.give_up)
     engine = Engine(EngineThread(core, sinks, clock), heard)
     engine.thread.start()
     engines.append(engine)
@@ -128,7 +129,7 @@ def test_one_failed_step_does_not_stop_the_engine(engines: list[Engine]) -> None
 
 
 def test_an_engine_that_fails_again_and_again_gives_up(engines: list[Engine]) -> None:
-    """After several failed steps in a row every request has ended and the process is told once."""
+    """After several failed steps in a row every request has ended and the process is told why."""
     engine = start(engines, FailingRunner(ALWAYS))
     for number in range(MAX_CONSECUTIVE_FAILURES):
         engine.thread.submit(a_request(f"r{number}"))
@@ -136,7 +137,8 @@ def test_an_engine_that_fails_again_and_again_gives_up(engines: list[Engine]) ->
 
     with engine.heard.changed:
         assert engine.heard.changed.wait_for(lambda: engine.heard.fatal, timeout=30)
-    assert len(engine.heard.fatal) == 1
+    assert [str(error) for error in engine.heard.fatal] == ["device lost"]
+    assert [str(error) for error in engine.heard.failed] == ["device lost"] * 3
 
 
 def test_a_lost_device_ends_every_request_and_the_engine_at_once(engines: list[Engine]) -> None:

@@ -7,9 +7,9 @@ import httpx
 import openai
 import pytest
 from prometheus_client import CollectorRegistry
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Scope
 
-from llm_server.admission import GenerationParams
+from llm_server.admission import GenerationParams, ServingLimits
 from llm_server.engine.events import Delta, Event, Failed, Finished, Usage
 from llm_server.engine.request import FinishReason, SamplingParams
 from llm_server.errors import FailureKind
@@ -42,6 +42,7 @@ class ScriptedService(GenerationService):
             "m", "f", created=0, max_model_len=100, simulated=True, sampling=sampling
         )
         self._script = script
+        self._limits = ServingLimits(100, 10, 1, 1, request_timeout_seconds=0.1)
 
     @asynccontextmanager
     async def generate(
@@ -70,6 +71,36 @@ def an_app(script: Script) -> ASGIApp:
     telemetry = Telemetry(CollectorRegistry(), ServerIdentity("1", "m", "s", "r", simulated=True))
     edge = Edge(slot, 1024, lambda: 0.0, lambda: 0, stream_silence_seconds=SILENCE_SECONDS)
     return create_app(edge, GateRules(lifecycle, telemetry, keys=None, clock=Clock()))
+
+
+async def test_a_client_that_reads_a_little_at_a_time_is_not_waited_for_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each part is taken in time, and all together would take longer than any request may."""
+    monkeypatch.setattr("llm_server.http.answer._SEND_STALL_SECONDS", 0.2)
+    sent: list[Message] = []
+
+    async def slowly(message: Message) -> None:
+        await asyncio.sleep(0.05)
+        sent.append(message)
+
+    body = json.dumps({"model": "m", "prompt": "x", "stream": True}).encode()
+    received: asyncio.Queue[Message] = asyncio.Queue()
+    received.put_nowait({"type": "http.request", "body": body, "more_body": False})
+    deltas = [Delta("a", 1, "x") for _ in range(100)]
+    scope: Scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "POST",
+        "path": "/v1/completions",
+        "query_string": b"",
+        "headers": [],
+    }
+
+    await asyncio.wait_for(an_app([*deltas, END])(scope, received.get, slowly), timeout=3)
+
+    assert sent[0]["status"] == 200
+    assert sent[-1].get("more_body")
 
 
 async def stream_of(*script: float | Event) -> httpx.Response:

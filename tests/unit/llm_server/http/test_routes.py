@@ -1,3 +1,4 @@
+import pytest
 from fastapi.routing import APIRoute
 
 from llm_server.http.app import create_router
@@ -18,6 +19,23 @@ def test_the_application_has_exactly_the_routes_of_the_table() -> None:
 
     assert served == {(route.path, route.method) for route in ROUTES}
     assert len(create_router(EDGE).routes) == len(ROUTES)
+
+
+@pytest.mark.parametrize(
+    ("path", "endpoint"),
+    [
+        ("/v1/models", "models"),
+        ("/v1/models/chat", "model"),
+        ("/v1/models/org/chat", "model"),
+        ("/v1/models/", None),
+        ("/v1/model", None),
+        ("/v1/modelsx", None),
+    ],
+)
+def test_a_path_has_at_most_one_route(path: str, endpoint: str | None) -> None:
+    """Names of models may have slashes, and none is empty."""
+    found = [route.endpoint for route in ROUTES if route.matches(path)]
+    assert found == ([endpoint] if endpoint else [])
 
 
 def test_everything_below_v1_needs_a_key() -> None:

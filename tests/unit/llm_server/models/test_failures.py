@@ -12,6 +12,7 @@ from llm_server.models.failures import (
     TERMINATION_LOG_BYTES,
     StartupError,
     classify,
+    classify_break,
     write_termination_log,
 )
 
@@ -56,6 +57,23 @@ class ConnectError(Exception):
 def test_each_cause_has_its_reason(error: Exception, reason: StartupFailure) -> None:
     """An exception of a library is classified by what it means for the operator."""
     assert classify(error).reason is reason
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OutOfMemoryError("CUDA out of memory"), StartupFailure.OUT_OF_MEMORY),
+        (RuntimeError("device-side assert"), StartupFailure.INTERNAL),
+        (ConnectionResetError("a lost peer"), StartupFailure.INTERNAL),
+    ],
+)
+def test_an_engine_that_broke_was_out_of_memory_or_has_a_fault_of_its_own(
+    error: Exception, reason: StartupFailure
+) -> None:
+    """What served has its model: no hub or setting is to blame; the words stay."""
+    why = classify_break(error)
+    assert why.reason is reason
+    assert str(error) in why.message
 
 
 def test_a_wrapped_cause_is_found() -> None:
