@@ -11,7 +11,7 @@ export UV_CACHE_DIR := $(CACHE)/uv-cache
 .PHONY: states help e2e-long env lock demo test check unit integration e2e cluster-up cluster-down images crds bench-operator diagnose gateway-shares bench-judge steady sweep
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 $(UV):
 	@echo "env: uv $(UV_VERSION)"
@@ -37,7 +37,7 @@ demo: BEGAN := $(shell date +%s)
 demo: env ## from nothing to a streamed answer, a canary and a rollback on a real cluster
 	@$(PY) -m e2e.demo --environment-seconds $$(($$(date +%s) - $(BEGAN)))
 
-test: env check ## everything that this machine can run, one pytest summary
+test: env check ## everything that this machine can run but what takes minutes a test: see e2e-long
 	@$(PY) -m e2e.cluster up --name llm-operator-test
 	@$(PY) -m e2e.cluster images --name llm-operator-test
 	@$(PY) -m pytest tests e2e -n 3 -m "not long"

@@ -1,7 +1,6 @@
 """The examples are right, those in texts too, and together they show everything."""
 
 import re
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,8 +55,9 @@ def snippets() -> Iterator[tuple[str, Json]]:
             if manifest.get("kind") in (None, kinds.LLM_DEPLOYMENT.kind):
                 line = text.count("\n", 0, block.start()) + 1
                 yield f"{path.relative_to(ROOT)}:{line}", whole(manifest)
-    [shown] = re.findall(r"<<EOF\n(.*?)^ *EOF$", NOTES.read_text(), re.MULTILINE | re.DOTALL)
-    yield NOTES.name, yaml.safe_load(textwrap.dedent(re.sub(r"{{.*?}}", "default", shown)))
+    # As a shell reads it that the block is pasted into: the word that ends it stands alone.
+    [shown] = re.findall(r"<<EOF\n(.*?)^EOF$", NOTES.read_text(), re.MULTILINE | re.DOTALL)
+    yield NOTES.name, yaml.safe_load(re.sub(r"{{.*?}}", "default", shown))
 
 
 def whole(manifest: Json) -> Json:

@@ -181,7 +181,8 @@ class VolumeMount(ApiModel):
     """Whether the container cannot write to it. Absent: false."""
 
 
-def _without_owned_keys(field: str) -> Rule:
+def keys_are_not_ours(field: str) -> Rule:
+    """Refuse keys that the operator sets itself, which would be without effect."""
     tests = " && ".join(f"!key.startsWith('{prefix}')" for prefix in _OWNED_PREFIXES)
     return Rule(
         field,
@@ -196,9 +197,9 @@ class PodMetadata(ApiModel):
 
     rules = (
         keys_are_qualified("labels"),
-        _without_owned_keys("labels"),
+        keys_are_not_ours("labels"),
         keys_are_qualified("annotations"),
-        _without_owned_keys("annotations"),
+        keys_are_not_ours("annotations"),
     )
 
     labels: Labels = Field(default_factory=dict)

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from llm_operator.api.autoscaling import REPLICAS_MAX, Autoscaling, MetricType
 from llm_operator.api.model import ServedModel
-from llm_operator.api.pod_template import PodTemplate
+from llm_operator.api.pod_template import PodTemplate, keys_are_not_ours
 from llm_operator.api.quantity import parse_quantity
 from llm_operator.api.rollout import RolloutSettings
 from llm_operator.api.schema import (
@@ -117,12 +117,12 @@ class ServiceSettings(ApiModel):
 class ServiceMonitor(ApiModel):
     """A ServiceMonitor of the Prometheus operator."""
 
-    rules = (keys_are_qualified("labels"),)
+    rules = (keys_are_qualified("labels"), keys_are_not_ours("labels"))
 
     enabled: Flag = False
     """Whether it is rendered; asked for and unknown to the cluster is said in status."""
     labels: Labels = Field(default_factory=dict)
-    """Labels that a Prometheus selects it by."""
+    """Labels that a Prometheus selects it by; none of the operator's."""
 
 
 class Monitoring(ApiModel):

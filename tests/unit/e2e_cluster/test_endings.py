@@ -4,6 +4,7 @@ import sys
 
 import httpx
 import pytest
+from rich.console import Console
 
 from e2e import demo
 from e2e.cluster import __main__ as command_line
@@ -32,7 +33,7 @@ def test_the_demo_says_which_stage_failed_and_what_to_do(
 
     monkeypatch.setattr(demo, "demonstrate", fail)
 
-    assert demo.main() == 1
+    assert demo.run(demo.Stages(Console())) == 1
     told = capsys.readouterr().out
     assert f"'model' failed: {str(failure) or 'ReadTimeout'}" in told
     assert "`make demo` tries again from there" in told
