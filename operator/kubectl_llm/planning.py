@@ -18,6 +18,7 @@ from kubectl_llm.failures import Refusal
 from kubectl_llm.stages import Stage, StepShare, peak_accelerators, stages_of, step_shares
 from kubectl_llm.stored import asked_spec
 from llm_operator import children, kinds, recovery
+from llm_operator.api.reasons import Reason
 from llm_operator.api.resource import LLMDeployment, SpecInvalid
 from llm_operator.api.status import RolloutPhase
 from llm_operator.api.traffic import Provider
@@ -184,6 +185,11 @@ def _obstacle(foreseen: Forecast, target: Revision, memory: Memory) -> str:
         return (
             f"Revision {target.hash} was rejected ({memory.rollout.cause}) and is not tried again"
             " by itself: `kubectl llm retry`, or change the spec"
+        )
+    if rollout.paused_by in (Reason.PAUSED_BY_COMMAND, Reason.PAUSED_BY_FAILURE):
+        return (
+            f"The rollout to revision {rollout.target} is paused ({rollout.paused_by}) and goes on"
+            " by `kubectl llm resume`, `promote` or `abort`"
         )
     return "spec.rollout.paused is true: no rollout begins or goes on"
 

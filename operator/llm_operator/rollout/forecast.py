@@ -190,7 +190,7 @@ class _Run:
         if decision.wake_at is not None and decision.wake_at > self.now:
             self.now = decision.wake_at
             return True
-        waits = self.rollout.phase is RolloutPhase.PAUSED
+        waits = self.rollout.phase is RolloutPhase.PAUSED and not self.intent.policy.paused
         if not waits or self.rollout.cause is not Reason.PAUSED_BY_STEP:
             return False
         self.commands += 1

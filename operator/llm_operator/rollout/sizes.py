@@ -88,6 +88,7 @@ def steps_of(policy: Policy, frozen: Frozen, total: int) -> tuple[Step, ...]:
     """Return the steps of a strategy, by rising weight; never empty.
 
     Rolling goes pod by pod: step k of T has floor(100 k / T) percent, of which c(w) makes k pods.
+    Of more than 100 pods a percent is more than one, and a step takes as many.
     """
     if clears_first(frozen) or frozen.strategy is Strategy.BLUE_GREEN:
         return _AT_ONCE

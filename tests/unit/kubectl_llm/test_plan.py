@@ -185,6 +185,31 @@ def test_a_rejected_revision_that_the_spec_still_has_is_not_foretold_to_start(
     assert (plan["podsCreated"], plan["podsRemoved"]) == (0, 0)
 
 
+def test_a_rollout_that_somebody_paused_is_foretold_to_wait_for_somebody(
+    person: Person, tmp_path: Path
+) -> None:
+    """The obstacle is the command or the failure that paused it, not the spec."""
+    serves(person, SERVING, 2)
+    new = a_revision(2, model={"source": "builtin://new"})
+    person.keeps(new)
+    frozen = {
+        "strategy": "Canary",
+        "maxExtraReplicas": 1,
+        "minServingPercent": 100,
+        "provider": "ReplicaRatio",
+    }
+    paused = {"phase": "Paused", "target": new.hash, "pausedBy": "PausedByCommand"}
+    rollout = paused | {"cause": "PausedByCommand", "frozen": frozen, "heldTotal": 2}
+    person.reports({"stableRevision": SERVING.hash, "desiredReplicas": 2, "rollout": rollout})
+
+    plan = foretold(
+        person, manifest(tmp_path, model={"source": "builtin://new"}, replicas=2), code=11
+    )
+
+    assert "PausedByCommand" in plan["obstacle"]
+    assert "resume" in plan["obstacle"]
+
+
 def test_a_resource_that_does_not_exist_yet_is_foretold_too(person: Person, tmp_path: Path) -> None:
     """The first revision starts with all pods, and needs as many devices."""
     plan = foretold(person, manifest(tmp_path, replicas=3, accelerator=GPU))

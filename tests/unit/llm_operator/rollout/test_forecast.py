@@ -116,6 +116,21 @@ def test_a_paused_spec_begins_nothing() -> None:
     assert (foreseen.moments, foreseen.stable) == ((), OLD)
 
 
+def test_a_rollout_that_the_spec_pauses_stays_where_a_step_paused_it() -> None:
+    """No command goes past ``spec.rollout.paused``, so none is foretold, once or for ever."""
+    steps = (Step(10, pause=Pause()), Step(100))
+    begun = forecast(serving(3), Intent(NEW, 3, policy(steps=steps)), NOW)
+    at_pause = next(m for m in begun.moments if m.rollout.phase is RolloutPhase.PAUSED)
+    world = World(ready=at_pause.ready, existing=at_pause.existing, replicas=at_pause.existing)
+    paused = Outset(at_pause.rollout, OLD, world)
+
+    foreseen = forecast(paused, Intent(NEW, 3, policy(steps=steps, paused=True)), NOW)
+
+    assert not foreseen.is_complete
+    assert len(foreseen.moments) <= 1
+    assert not any(moment.needs_command for moment in foreseen.moments)
+
+
 def test_the_first_revision_is_created_at_once() -> None:
     """Without a stable revision there is nothing to step through."""
     foreseen = forecast(Outset(Rollout(), None, World()), Intent(NEW, 3, policy()), NOW)
