@@ -1,6 +1,8 @@
 """How the repository is laid out, where nothing else would notice a slip."""
 
 import ast
+import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +31,21 @@ def function_sizes(text: str) -> Iterator[tuple[str, int]]:
 def test_nothing_shadows_the_operator_module(name: str) -> None:
     """A package `operator` would shadow the standard library's; both are folders on the path."""
     assert not (ROOT / name).exists()
+
+
+def test_help_lists_every_target() -> None:
+    """Whatever can be made is found by ``make help``; a digit in its name hides nothing."""
+    told = subprocess.run(
+        ["make", "--no-print-directory", "help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    [targets] = re.findall(r"^\.PHONY: (.*)$", text, re.MULTILINE)
+
+    assert {line.split()[0] for line in told.stdout.splitlines()} == set(targets.split())
 
 
 def test_a_product_module_is_read_in_one_go() -> None:
