@@ -116,6 +116,7 @@ class FailingRunner:
     broken_steps: frozenset[int]
     inner: SimulatedRunner = field(default_factory=a_simulated_runner)
     steps: int = 0
+    error: Exception = field(default_factory=lambda: RuntimeError("device lost"))
 
     def warm_up(self) -> RunnerCapacity:
         """Return the inner runner's capacity."""
@@ -125,7 +126,7 @@ class FailingRunner:
         """Compute, or raise as a device does."""
         self.steps += 1
         if self.steps in self.broken_steps:
-            raise RuntimeError("device lost")
+            raise self.error
         return self.inner.execute(batch)
 
     def release(self, request_id: str) -> None:

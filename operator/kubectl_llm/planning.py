@@ -117,7 +117,7 @@ def make_plan(proposal: Proposal, now: datetime) -> ChangePlan:
             (sum(pods.values()) for pods in _existing(world.existing, foreseen)), default=0
         ),
         peak_accelerators=peak_accelerators(_existing(world.existing, foreseen), revisions),
-        obstacle=_obstacle(foreseen, target, memory),
+        obstacle=_obstacle(foreseen, target, memory, ask),
     )
 
 
@@ -175,7 +175,7 @@ def _count(counts: Iterable[Mapping[str, int]]) -> int:
     return sum(Counter[str](dict(part)).total() for part in counts)
 
 
-def _obstacle(foreseen: Forecast, target: Revision, memory: Memory) -> str:
+def _obstacle(foreseen: Forecast, target: Revision, memory: Memory, ask: Ask) -> str:
     if foreseen.refusal is not None:
         return f"{foreseen.refusal.reason}: {foreseen.refusal.message}"
     if foreseen.stable == target.hash:
@@ -186,7 +186,8 @@ def _obstacle(foreseen: Forecast, target: Revision, memory: Memory) -> str:
             f"Revision {target.hash} was rejected ({memory.rollout.cause}) and is not tried again"
             " by itself: `kubectl llm retry`, or change the spec"
         )
-    if rollout.paused_by in (Reason.PAUSED_BY_COMMAND, Reason.PAUSED_BY_FAILURE):
+    by_somebody = rollout.paused_by in (Reason.PAUSED_BY_COMMAND, Reason.PAUSED_BY_FAILURE)
+    if by_somebody and not ask.policy.paused:
         return (
             f"The rollout to revision {rollout.target} is paused ({rollout.paused_by}) and goes on"
             " by `kubectl llm resume`, `promote` or `abort`"

@@ -32,7 +32,7 @@ from llm_operator.desired.revision import (
 )
 from llm_operator.diagnosis import Finding
 from llm_operator.drift import drifted
-from llm_operator.observation import Environment, Observation, revision_of
+from llm_operator.observation import Environment, Observation, Refusal, revision_of
 from llm_operator.ownership import foreign_fields
 from llm_operator.plan import Apply, Delete
 from llm_operator.rollout.state import Decision
@@ -186,18 +186,23 @@ def _step(observation: Observation, manifest: Mapping[str, Any], now: datetime) 
     if live is not None and not observation.identity.owns(live):
         return _await_foreign(observation, kind, name, live, now)
     if refusal is not None and now < refusal.at + REFUSAL_RETRY:
-        finding = Finding(refusal.reason, refusal.message)
-        wake_at = refusal.at + REFUSAL_RETRY
-        if refusal.reason is Reason.FOREIGN_OBJECT:
-            return _Step(conflict=finding, wake_at=wake_at)
-        return _Step(blocked=finding, wake_at=wake_at)
+        return replace(_refused(refusal), wake_at=refusal.at + REFUSAL_RETRY)
     if live is None:
-        return _Step(apply=Apply(kind, manifest, None, "missing"))
-    path = drifted(manifest, live)
-    if path is None:
+        apply = Apply(kind, manifest, None, "missing")
+    elif path := drifted(manifest, live):
+        metadata = live["metadata"]
+        apply = Apply(kind, manifest, metadata["uid"], path, metadata["resourceVersion"])
+    else:
         return _Step()
-    metadata = live["metadata"]
-    return _Step(apply=Apply(kind, manifest, metadata["uid"], path, metadata["resourceVersion"]))
+    # What was refused stays so until it is accepted: a try in between is no news.
+    return replace(_refused(refusal) if refusal else _Step(), apply=apply)
+
+
+def _refused(refusal: Refusal) -> _Step:
+    finding = Finding(refusal.reason, refusal.message)
+    if refusal.reason is Reason.FOREIGN_OBJECT:
+        return _Step(conflict=finding)
+    return _Step(blocked=finding)
 
 
 def _await_foreign(

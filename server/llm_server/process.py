@@ -9,6 +9,7 @@ import contextlib
 import secrets
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -241,8 +242,8 @@ class ServerProcess:
 
 def _log_failed_step(error: Exception) -> None:
     """Say why a step failed; its requests are told no more than the kind of the error."""
-    said = redact(f"{type(error).__name__}: {error}")
-    _LOG.error("The model runner failed", error=said, exc_info=error)
+    said, stack = f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error))
+    _LOG.error("The model runner failed", error=redact(said), exception=redact(stack))
 
 
 def _settle_error(future: asyncio.Future[Assembled], error: StartupError) -> None:

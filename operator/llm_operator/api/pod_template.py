@@ -181,8 +181,7 @@ class VolumeMount(ApiModel):
     """Whether the container cannot write to it. Absent: false."""
 
 
-def keys_are_not_ours(field: str) -> Rule:
-    """Refuse keys that the operator sets itself, which would be without effect."""
+def _without_owned_keys(field: str) -> Rule:
     tests = " && ".join(f"!key.startsWith('{prefix}')" for prefix in _OWNED_PREFIXES)
     return Rule(
         field,
@@ -197,9 +196,9 @@ class PodMetadata(ApiModel):
 
     rules = (
         keys_are_qualified("labels"),
-        keys_are_not_ours("labels"),
+        _without_owned_keys("labels"),
         keys_are_qualified("annotations"),
-        keys_are_not_ours("annotations"),
+        _without_owned_keys("annotations"),
     )
 
     labels: Labels = Field(default_factory=dict)

@@ -11,9 +11,10 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
+from llm_operator import kinds
 from llm_operator.api.autoscaling import REPLICAS_MAX, Autoscaling, MetricType
 from llm_operator.api.model import ServedModel
-from llm_operator.api.pod_template import PodTemplate, keys_are_not_ours
+from llm_operator.api.pod_template import PodTemplate
 from llm_operator.api.quantity import parse_quantity
 from llm_operator.api.rollout import RolloutSettings
 from llm_operator.api.schema import (
@@ -114,15 +115,29 @@ class ServiceSettings(ApiModel):
     """Annotations of the Service, e.g. for a load balancer."""
 
 
+_OWN_LABELS: Final = (
+    kinds.NAME_LABEL,
+    kinds.INSTANCE_LABEL,
+    kinds.COMPONENT_LABEL,
+    kinds.MANAGED_BY_LABEL,
+)
+_LABELS_ARE_NOT_OURS: Final = Rule(
+    "labels",
+    f"must not have {', '.join(_OWN_LABELS)}: the operator sets these itself",
+    f"!has(self.labels) || !self.labels.exists(key, key in {list(_OWN_LABELS)})",
+    lambda self: not set(_OWN_LABELS) & set(self.labels),
+)
+
+
 class ServiceMonitor(ApiModel):
     """A ServiceMonitor of the Prometheus operator."""
 
-    rules = (keys_are_qualified("labels"), keys_are_not_ours("labels"))
+    rules = (keys_are_qualified("labels"), _LABELS_ARE_NOT_OURS)
 
     enabled: Flag = False
     """Whether it is rendered; asked for and unknown to the cluster is said in status."""
     labels: Labels = Field(default_factory=dict)
-    """Labels that a Prometheus selects it by; none of the operator's."""
+    """Labels that a Prometheus selects it by; none that the operator sets."""
 
 
 class Monitoring(ApiModel):

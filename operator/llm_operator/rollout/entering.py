@@ -6,9 +6,10 @@ from typing import Final
 from llm_operator.api.reasons import Reason
 from llm_operator.api.rollout import OnFailure
 from llm_operator.api.status import RolloutPhase
-from llm_operator.rollout.position import Case, Position
+from llm_operator.rollout.position import Case, Position, kept_since
 from llm_operator.rollout.retreat import roll_back
 from llm_operator.rollout.sizes import WHOLE
+from llm_operator.rollout.state import Rollout
 
 _SECOND: Final = timedelta(seconds=1)
 
@@ -64,6 +65,14 @@ def next_step(position: Position, case: Case) -> Position:
     return promoting(position, case)
 
 
+def what_failed(rollout: Rollout) -> tuple[Reason, str]:
+    """Return the failure that a pause for a person stands for; ``on_failure`` wrote it."""
+    name, _, message = rollout.message.partition(": ")
+    if name in set(Reason):
+        return Reason(name), message
+    return Reason.PAUSED_BY_FAILURE, rollout.message
+
+
 def on_failure(position: Position, case: Case, reason: Reason, message: str) -> Position:
     """Go back, or wait for a person, as the spec says."""
     if case.policy.on_failure is OnFailure.PAUSE:
@@ -76,9 +85,9 @@ def on_failure(position: Position, case: Case, reason: Reason, message: str) -> 
 def paused(position: Position, case: Case, by: Reason, message: str) -> Position:
     """Keep everything as it is until someone or something lets it go on."""
     rollout = position.rollout
-    elapsed = rollout.elapsed_seconds
-    if rollout.clock_started_at is not None:
-        elapsed = (case.now - rollout.clock_started_at) // _SECOND
+    elapsed, began = rollout.elapsed_seconds, kept_since(rollout)
+    if began is not None:
+        elapsed = (case.now - began) // _SECOND
     return position.but(
         phase=RolloutPhase.PAUSED,
         cause=by,

@@ -76,8 +76,11 @@ def timed(position: Position, case: Case) -> Position:
 
 
 def late(position: Position, case: Case) -> Position | None:
-    """Go back when scaling did not get further in time; None while there is time."""
-    if not is_overdue(position, case) or position.stable is None:
+    """Go back when scaling did not get further in time; None while there is time.
+
+    Pods that stand are no longer scaled: whether their share gets applied has its own patience.
+    """
+    if not is_overdue(position, case) or position.stable is None or stands(position, case):
         return None
     message = f"Revision {position.rollout.target} did not scale in time"
     return roll_back(position, case, Reason.PROGRESS_DEADLINE_EXCEEDED, message)

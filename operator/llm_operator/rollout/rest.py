@@ -3,6 +3,7 @@
 from llm_operator.api.reasons import Reason
 from llm_operator.api.rollout import Strategy
 from llm_operator.api.status import RolloutPhase
+from llm_operator.rollout.entering import what_failed
 from llm_operator.rollout.position import Case, Position
 from llm_operator.rollout.retreat import COMMANDS_KEPT, RESET, with_rejected
 from llm_operator.rollout.sizes import extra_pods, has_no_room, serving_floor
@@ -146,12 +147,11 @@ def stopped(position: Position, case: Case) -> Position:
     A hash that failed or was aborted does not become stable by it, and none that has to wait.
     """
     rollout, target = position.rollout, case.intent.target
-    rejected = rollout.rejected
     if rollout.paused_by is Reason.PAUSED_BY_FAILURE:
-        rejected = with_rejected(rejected, rollout.target)
-    if target in rejected and target == rollout.target and position.stable is not None:
-        ended = position.but(**RESET).but(rejected=rejected, weight_percent=0)
-        return ended.but(phase=RolloutPhase.ROLLED_BACK)
+        position = _given_up(position)
+    is_rejected_now = target in position.rollout.rejected and target == rollout.target
+    if is_rejected_now and position.stable is not None:
+        return position.but(**RESET).but(phase=RolloutPhase.ROLLED_BACK, weight_percent=0)
     if target != position.stable and position.stable is not None and case.policy.paused:
         return settled(position, position.stable)
     moved = settled(position, target).but(
@@ -159,6 +159,16 @@ def stopped(position: Position, case: Case) -> Position:
         stable_was_ready=rollout.stable_was_ready and target == position.stable,
     )
     return Position(moved.rollout, target, moved.notes)
+
+
+def _given_up(position: Position) -> Position:
+    """Take a failure that waits for a person as one that nobody has overruled."""
+    rollout = position.rollout
+    reason, message = what_failed(rollout)
+    rejected = with_rejected(rollout.rejected, rollout.target)
+    told = f"Revision {rollout.target} is gone: {message}"
+    given_up = position.but(cause=reason, message=message, paused_by=None, rejected=rejected)
+    return given_up.noted(Reason.ROLLED_BACK, told)
 
 
 def watched(position: Position, case: Case) -> Position:

@@ -71,14 +71,23 @@ def _prepared(position: Position, case: Case) -> Position:
 
 def _timed(position: Position, case: Case) -> Position:
     """Let the deadline run unless pods that have to go are still ending, and will end."""
+    if _is_waiting_for_room(position, case) and not case.world.stuck:
+        return position.but(deadline_at=None)
+    anew = _was_held_up(position) and not _is_waiting_for_room(position, case)
+    if position.rollout.deadline_at is not None and not anew:
+        return position
+    return position.but(deadline_at=case.now + case.policy.progress_deadline)
+
+
+def _is_waiting_for_room(position: Position, case: Case) -> bool:
+    """Whether pods of other revisions have to go before there is one of the canary."""
     canary, stable = case.canary(position), case.stable(position)
     others = claimed_pods(case.world) - canary.claimed - stable.claimed
-    must_go = others > 0 or _is_clearing(position, case)
-    waits = canary.claimed == 0 and must_go and not case.world.stuck
-    deadline_at = position.rollout.deadline_at
-    if waits or deadline_at is not None:
-        return position.but(deadline_at=None) if waits else position
-    return position.but(deadline_at=case.now + case.policy.progress_deadline)
+    return canary.claimed == 0 and (others > 0 or _is_clearing(position, case))
+
+
+def _was_held_up(position: Position) -> bool:
+    return position.rollout.cause is Reason.STUCK_TERMINATING
 
 
 def _late(position: Position, case: Case) -> Position:
@@ -88,7 +97,7 @@ def _late(position: Position, case: Case) -> Position:
     cause = case.world.causes.get(rollout.target or "") if is_tried else None
     if cause is None or not cause.is_final:
         if not is_overdue(position, case):
-            return position.but(cause=None, message="")
+            return _held_up(position, case)
         known = (cause.message,) if cause else case.world.stuck
         because = f": {known[0]}" if known else ""
         message = f"Revision {rollout.target} was not ready in time{because}"
@@ -96,6 +105,14 @@ def _late(position: Position, case: Case) -> Position:
     if position.stable is None:
         return position.but(cause=cause.reason, message=cause.message)
     return roll_back(position, case, cause.reason, cause.message)
+
+
+def _held_up(position: Position, case: Case) -> Position:
+    """Note what holds the preparation up: the deadline runs anew when it no longer does."""
+    stuck = case.world.stuck
+    if stuck and _is_waiting_for_room(position, case):
+        return position.but(cause=Reason.STUCK_TERMINATING, message=stuck[0])
+    return position.but(cause=None, message="")
 
 
 def current_step(position: Position, case: Case) -> Step:

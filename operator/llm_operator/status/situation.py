@@ -177,18 +177,20 @@ def _judge_stalled(situation: Situation) -> Verdict:
 
 def _judge_failure(situation: Situation) -> Verdict:
     """Say what a rollout failed of, while that is why the resource gets no further."""
-    type_, rollout = ConditionType.STALLED, situation.decision.rollout
+    type_, decision = ConditionType.STALLED, situation.decision
+    rollout = decision.rollout
     reason = rollout.cause or Reason.PROGRESS_DEADLINE_EXCEEDED
     why = (rollout.message or reason.meaning).rstrip(".")
     match rollout.phase:
         case RolloutPhase.ROLLED_BACK:
-            stable = situation.decision.stable
-            serves = f"revision {stable} serves on" if situation.ready else "nothing serves"
+            serves = (
+                f"revision {decision.stable} serves on" if situation.ready else "nothing serves"
+            )
             message = f"Revision {rollout.target} is rejected, {serves}: {why}. {reason.next_step}"
             return Verdict.true(type_, reason, message)
         case RolloutPhase.PAUSED if rollout.paused_by is Reason.PAUSED_BY_FAILURE:
             return Verdict.true(type_, reason, f"{why}. {Reason.PAUSED_BY_FAILURE.next_step}")
-        case RolloutPhase.PREPARING if rollout.cause is not None:
+        case RolloutPhase.PREPARING if rollout.cause is not None and decision.stable is None:
             return Verdict.true(type_, reason, f"{why}. {reason.next_step} It is still being tried")
     return Verdict.false(type_, Reason.NOT_STALLED, "Nothing is in the way")
 

@@ -163,7 +163,7 @@ class EngineThread:
             self._sinks.failed(failure.cause)
             if self._failures >= MAX_CONSECUTIVE_FAILURES:
                 self._sinks.deliver(failure.events)
-                raise failure.cause from None
+                raise failure.cause  # noqa: B904 - its own causes say why; the step's failure adds nothing
             return failure.events
         self._failures = 0
         self._sinks.observe(result.stats)

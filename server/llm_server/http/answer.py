@@ -37,7 +37,7 @@ _KEEP_ALIVE = b": keep-alive\n\n"
 
 _SEND_STALL_SECONDS = 60
 """A client that takes no byte for so long has left, whatever its connection says; and one that has
-not taken its whole answer so long after its request had to be over."""
+let the server wait as much longer than its request may take, all together."""
 
 
 class Delivery(Enum):
@@ -79,15 +79,14 @@ class GenerationResponse(Response):
         """Generate and send. Raises ``ServingError`` only while nothing has been sent."""
         ask = self._question
         generation: Generation | None = None
-        longest_seconds = self._service.request_timeout_seconds + _SEND_STALL_SECONDS
+        patience_seconds = self._service.request_timeout_seconds + _SEND_STALL_SECONDS
         try:
             async with (
-                asyncio.timeout(longest_seconds),
                 self._service.generate(ask.id, ask.prompt, ask.params) as generation,
                 _cancelled_on_disconnect(receive, generation),
             ):
-                await self._send(generation, _patient(send))
-        except (_ClientLeft, TimeoutError):
+                await self._send(generation, _patient(send, patience_seconds))
+        except _ClientLeft:
             return
         finally:
             if generation is not None and generation.end is not None:
@@ -188,15 +187,23 @@ def _event(content: dict[str, Any]) -> bytes:
     return b"data: " + to_json(content) + b"\n\n"
 
 
-def _patient(send: Send) -> Send:
-    """Return a ``send`` that takes a client which stopped reading for one that left."""
+def _patient(send: Send, patience_seconds: float) -> Send:
+    """Return a ``send`` that takes a client which stopped reading for one that left.
+
+    It waits ``patience_seconds`` for a client in all.
+    """
+    clock = asyncio.get_running_loop().time
+    left_seconds = patience_seconds
 
     async def bounded(message: Message) -> None:
+        nonlocal left_seconds
+        began = clock()
         try:
-            async with asyncio.timeout(_SEND_STALL_SECONDS):
+            async with asyncio.timeout(min(_SEND_STALL_SECONDS, left_seconds)):
                 await send(message)
         except TimeoutError:
             raise _ClientLeft from None
+        left_seconds -= clock() - began
 
     return bounded
 

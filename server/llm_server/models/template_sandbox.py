@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import wraps
+from string import Formatter
 from typing import Any, Final
 
 from jinja2 import Environment, TemplateError, nodes
@@ -26,11 +27,14 @@ RENDERED_CHARS = 16 * 1024 * 1024
 RENDER_SECONDS = 5.0
 _MADE_TEXTS: Final = 32
 _LIST_ITEMS: Final = 1_000_000
-_WIDE: Final = re.compile(r"[0-9]{5}|\*|\{[^}]*\{")
-"""In a format: a width or precision that is large, or that is an argument."""
+_PERCENT_FIELD: Final = re.compile(r"%(?:\([^)]*\))?[-#0 +]*(\*|\d*)(?:\.(\*|\d*))?[a-zA-Z]")
+_NUMBERS: Final = re.compile(r"\d+")
+_INTEGER_BITS: Final = 4096
 _PADS: Final = frozenset(
-    {"center", "ljust", "rjust", "zfill", "expandtabs", "indent", "wordwrap", "tojson", "batch"}
+    {"center", "ljust", "rjust", "zfill", "expandtabs", "indent", "wordwrap", "tojson"}
 )
+_SIZED: Final = frozenset({"batch", "slice", "tojson", "indent"})
+_SIZE: Final = 10_000
 _WATCHED: Final = " watched"
 _JOINED: Final = " joined"
 """Names of filters that no template can write."""
@@ -77,6 +81,12 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.filters |= {_WATCHED: self._watched, _JOINED: self._joined}
         self.globals["raise_exception"] = _raise_exception
 
+    def concat(self, texts: Iterable[str]) -> str:
+        """Join what a macro or a block has written."""
+        parts = [*texts]
+        self._make(sum(map(len, parts)))
+        return "".join(parts)
+
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         tree = super()._parse(source, name, filename)
         _Bounding().visit(tree)
@@ -110,6 +120,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if isinstance(subject, str):
             if method.__name__ == "join" and args:
                 args = ([*args[0]], *args[1:])
+            if method.__name__ == "encode":
+                raise SecurityError("chat templates may not make bytes")
             __self._make(_made_chars(method.__name__, subject, (*args, *kwargs.values())))
         return super().call(__context, __obj, *args, **kwargs)
 
@@ -119,6 +131,9 @@ class Sandbox(ImmutableSandboxedEnvironment):
         match operator:
             case "**":
                 raise SecurityError("chat templates may not use **")
+            case "*" if isinstance(left, int) and isinstance(right, int):
+                if left.bit_length() + right.bit_length() > _INTEGER_BITS:
+                    raise SecurityError("chat templates may not count that far")
             case "*":
                 self._repeat(left, right)
                 self._repeat(right, left)
@@ -127,7 +142,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             case "+" if isinstance(left, list | tuple) and isinstance(right, list | tuple):
                 _check_items(len(left) + len(right))
             case "%" if isinstance(left, str):
-                self._make(_made_chars("format", left, (right,)))
+                self._make(_percent_chars(left, right if isinstance(right, tuple) else (right,)))
         return super().call_binop(context, operator, left, right)
 
     def _measured(self, name: str, filter_: Callable[..., Any]) -> Callable[..., Any]:
@@ -139,7 +154,12 @@ class Sandbox(ImmutableSandboxedEnvironment):
             if name == "join":  # what it joins is the first of them, or comes after Jinja's own
                 args = tuple([*arg] if isinstance(arg, Iterator) else arg for arg in args)
             passed = [arg for arg in (*args, *kwargs.values()) if not _is_of_jinja(arg)]
-            self._make(_made_chars(name, passed[0], passed[1:]) if passed else 0)
+            if name in _SIZED and any(isinstance(a, int) and a > _SIZE for a in passed):
+                raise SecurityError(f"chat templates may not ask {name} for that much")
+            if name == "format" and passed and isinstance(passed[0], str):
+                self._make(_percent_chars(passed[0], passed[1:]))
+            else:
+                self._make(_made_chars(name, passed[0], passed[1:]) if passed else 0)
             return filter_(*args, **kwargs)
 
         return measured
@@ -175,11 +195,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
 
 def _made_chars(name: str, subject: Any, args: Sequence[Any]) -> int:
-    """Return at least how long a text gets by a method or filter; 0 for one that makes none.
-
-    Raises:
-        SecurityError: a format asks for a width that is large or comes from elsewhere.
-    """
+    """Return at least how long a text gets by a method or filter; 0 for one that makes none."""
     if name == "join":
         first = args[0] if args else ""
         return max(_joined_chars(first, subject), _joined_chars(subject, first))
@@ -188,14 +204,37 @@ def _made_chars(name: str, subject: Any, args: Sequence[Any]) -> int:
     if name == "replace" and len(args) > 1:
         return len(subject) + subject.count(str(args[0])) * len(str(args[1]))
     if name in ("format", "format_map"):
-        if _WIDE.search(subject):
-            raise SecurityError("chat templates may not format to such a width")
-        return len(subject) + sum(len(str(arg)) for arg in args)
+        return _format_chars(subject, args)
     if name in _PADS:
         pads = [len(arg) if isinstance(arg, str) else arg for arg in args]
         widest = max((pad for pad in pads if isinstance(pad, int)), default=0)
         return len(subject) + (1 + subject.count("\n") + subject.count("\t")) * widest
     return 0
+
+
+def _format_chars(subject: str, args: Sequence[Any]) -> int:
+    """Return how long ``str.format`` makes a text at most; of a malformed one, which fails, 0."""
+    try:
+        fields = [spec for _, name, spec, _ in Formatter().parse(subject) if name is not None]
+    except ValueError:
+        return 0
+    if any("{" in (spec or "") for spec in fields):
+        raise SecurityError("chat templates may not take a width from elsewhere")
+    widths = sum(int(number) for spec in fields for number in _NUMBERS.findall(spec or ""))
+    return len(subject) + widths + len(fields) * _longest(args)
+
+
+def _percent_chars(subject: str, args: Sequence[Any]) -> int:
+    """Return how long ``%`` makes a text at most."""
+    fields = _PERCENT_FIELD.findall(subject)
+    if any("*" in field for field in fields):
+        raise SecurityError("chat templates may not take a width from elsewhere")
+    widths = sum(int(number) for field in fields for number in field if number)
+    return len(subject) + widths + len(fields) * _longest(args)
+
+
+def _longest(values: Sequence[Any]) -> int:
+    return max((len(str(value)) for value in values), default=0)
 
 
 def _joined_chars(parts: Any, glue: Any) -> int:

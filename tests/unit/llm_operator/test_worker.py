@@ -335,10 +335,14 @@ async def test_a_foreign_account_is_a_conflict_and_stays_as_it_is(made: str) -> 
     before = copy.deepcopy(operator.api.find(kinds.SERVICE_ACCOUNT, *KEY))
 
     operator.write()
+    await operator.settle(rounds=5)
+    assert operator.condition("Conflict") == ("True", "ForeignObject")
+    operator.writes()
     for _ in range(3):
+        operator.now += REFUSAL_RETRY
         await operator.settle(rounds=5)
         assert operator.condition("Conflict") == ("True", "ForeignObject")
-        operator.now += REFUSAL_RETRY
+        assert set(operator.writes()) == {("apply", "ServiceAccount")}
 
     assert operator.api.find(kinds.SERVICE_ACCOUNT, *KEY) == before
 
@@ -365,8 +369,13 @@ async def test_an_own_account_stays_when_the_spec_comes_to_name_it() -> None:
 
     operator.write(podTemplate={"spec": {"serviceAccountName": "chat"}})
     await operator.settle(rounds=5)
+    field = "automountServiceAccountToken"
+    operator.api.edit(kinds.SERVICE_ACCOUNT, KEY, lambda obj: obj.update({field: True}))
+    await operator.settle(rounds=5)
 
-    assert operator.api.find(kinds.SERVICE_ACCOUNT, *KEY)
+    account = operator.api.find(kinds.SERVICE_ACCOUNT, *KEY)
+    assert account is not None
+    assert account[field] is False
 
 
 async def test_a_child_that_lost_its_label_gets_it_back() -> None:

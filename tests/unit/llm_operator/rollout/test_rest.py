@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from llm_operator.api.reasons import Reason
-from llm_operator.api.rollout import Strategy
+from llm_operator.api.rollout import OnFailure, Strategy
 from llm_operator.api.status import RolloutPhase
-from llm_operator.rollout.state import Rollout
+from llm_operator.rollout.state import Rollout, VerdictOutcome
 from tests import rollout_builders as builders
 from tests.builders import NOW
 from tests.rollout_builders import (
@@ -185,6 +185,16 @@ def test_with_a_total_of_0_what_failed_and_waits_for_a_person_is_rejected() -> N
     decision = builders.paused(Reason.PAUSED_BY_FAILURE).asking(NEW, 0).look()
     assert (decision.rollout.phase, decision.stable) == (RolloutPhase.ROLLED_BACK, OLD)
     assert decision.rollout.rejected == (NEW,)
+
+
+def test_what_is_rejected_by_scaling_to_0_keeps_the_failure_that_it_waited_for() -> None:
+    """The reason leads to a next step that is still possible."""
+    scene = builders.stepping().with_policy(on_failure=OnFailure.PAUSE)
+    waits = scene.hearing(VerdictOutcome.FAIL, Reason.ERRORS_TOO_HIGH).passed()
+    assert waits.rollout.paused_by is Reason.PAUSED_BY_FAILURE
+    decision = waits.asking(NEW, 0).look()
+    assert decision.rollout.cause is Reason.ERRORS_TOO_HIGH
+    assert Reason.ROLLED_BACK in builders.reasons(decision)
 
 
 def test_an_edit_that_has_to_wait_ends_the_rejection_of_the_one_before() -> None:

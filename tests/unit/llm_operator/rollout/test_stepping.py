@@ -10,7 +10,8 @@ from llm_operator.api.reasons import Reason
 from llm_operator.api.rollout import OnFailure, Strategy
 from llm_operator.api.status import RolloutPhase
 from llm_operator.api.traffic import Provider
-from llm_operator.rollout.state import Frozen, Pause, Step, VerdictOutcome
+from llm_operator.rollout.forecast import Outset, forecast
+from llm_operator.rollout.state import Frozen, Intent, Pause, Rollout, Step, VerdictOutcome, World
 from tests.builders import NOW
 from tests.rollout_builders import (
     DEADLINE,
@@ -276,6 +277,15 @@ def test_a_share_that_came_back_is_kept_for_min_seconds_again() -> None:
     assert back.hearing(PASS).after(60).look().rollout.step == 2
 
 
+def test_a_pause_gives_no_time_back_that_the_share_was_lost() -> None:
+    """What counts is what it had without a break, before and after the pause."""
+    back = stepping().hearing(PASS).but(clock_started_at=ago(55), window_started_at=ago(2))
+    paused = back.with_policy(paused=True).passed()
+    on = paused.with_policy(paused=False).after(600).passed()
+    assert on.hearing(PASS).after(57).look().rollout.step == 1
+    assert on.hearing(PASS).after(58).look().rollout.step == 2
+
+
 def test_a_share_that_is_lost_again_and_again_is_not_given_for_ever() -> None:
     """Each time a good verdict, never for minSeconds: that is no decision either."""
     patience = 2 * 60 + 1800
@@ -300,6 +310,25 @@ def test_a_canary_that_is_ready_for_seconds_at_a_time_fails_at_the_deadline() ->
     assert scene.rollout.cause is Reason.PROGRESS_DEADLINE_EXCEEDED
 
 
+@pytest.mark.parametrize(
+    ("strategy", "seconds"),
+    [
+        (Strategy.CANARY, 10),
+        (Strategy.BLUE_GREEN, 5),
+        (Strategy.ROLLING, 5),
+        (Strategy.RECREATE, 5),
+    ],
+)
+def test_a_deadline_for_pods_is_not_one_for_their_share(strategy: Strategy, seconds: int) -> None:
+    """Proxies are given 6 s; pods that stood in time are not condemned for it."""
+    policy = replace(POLICY, strategy=strategy, progress_deadline=timedelta(seconds=seconds))
+    policy = replace(policy, steps=(Step(25, min_seconds=1), Step(100, min_seconds=1)))
+    world = World(ready={OLD: TOTAL}, existing={OLD: TOTAL}, replicas={OLD: TOTAL})
+    outset = Outset(Rollout(target=OLD, stable_was_ready=True), OLD, world)
+    foreseen = forecast(outset, Intent(NEW, TOTAL, policy), NOW)
+    assert (foreseen.stable, foreseen.rollout.phase) == (NEW, RolloutPhase.STABLE)
+
+
 @pytest.mark.parametrize("frozen", [FROZEN, replace(FROZEN, strategy=Strategy.RECREATE)])
 def test_a_pod_that_does_not_end_is_waited_for_no_longer_than_the_deadline(frozen: Frozen) -> None:
     """While pods drain no deadline runs; one on a dead node may stay for ever."""
@@ -315,6 +344,10 @@ def test_a_pod_that_does_not_end_is_waited_for_no_longer_than_the_deadline(froze
     ended = waits.after(1800).look().rollout
     assert ended.cause is Reason.PROGRESS_DEADLINE_EXCEEDED
     assert "Pod a: it should have ended" in ended.message
+
+    gone = waits.after(1700).seeing(old=Pods() if frozen is not FROZEN else Pods(TOTAL)).passed()
+    assert gone.rollout.deadline_at == later(1700) + DEADLINE
+    assert gone.after(60).passed().rollout.deadline_at == later(1700) + DEADLINE
 
 
 def test_a_step_under_a_paused_spec_stops_and_goes_on_where_it_was() -> None:

@@ -4,12 +4,14 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from llm_server.contract import StartupFailure
 from llm_server.engine.batch import ModelRunner, RunnerLost
 from llm_server.engine.events import Cancelled, Delta, Event, Failed, Finished
 from llm_server.engine.loop import MAX_CONSECUTIVE_FAILURES, EngineSinks, EngineThread
 from llm_server.engine.simulated_faults import FaultyRunner, SimulatedFaults
 from llm_server.engine.stats import StepStats
 from llm_server.errors import FailureKind
+from llm_server.models.failures import classify_break
 from tests.server_builders import (
     Clock,
     FailingRunner,
@@ -139,6 +141,20 @@ def test_an_engine_that_fails_again_and_again_gives_up(engines: list[Engine]) ->
         assert engine.heard.changed.wait_for(lambda: engine.heard.fatal, timeout=30)
     assert [str(error) for error in engine.heard.fatal] == ["device lost"]
     assert [str(error) for error in engine.heard.failed] == ["device lost"] * 3
+
+
+def test_what_an_error_was_raised_from_is_told_with_it(engines: list[Engine]) -> None:
+    """A library may wrap what it ran out of memory by."""
+    wrapped = RuntimeError("step failed")
+    wrapped.__cause__ = MemoryError()
+    engine = start(engines, FailingRunner(ALWAYS, error=wrapped))
+    for number in range(MAX_CONSECUTIVE_FAILURES):
+        engine.thread.submit(a_request(f"r{number}"))
+        engine.heard.wait_for_end_of(f"r{number}")
+
+    with engine.heard.changed:
+        assert engine.heard.changed.wait_for(lambda: engine.heard.fatal, timeout=30)
+    assert classify_break(engine.heard.fatal[0]).reason is StartupFailure.OUT_OF_MEMORY
 
 
 def test_a_lost_device_ends_every_request_and_the_engine_at_once(engines: list[Engine]) -> None:

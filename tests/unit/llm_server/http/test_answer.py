@@ -103,6 +103,19 @@ async def test_a_client_that_reads_a_little_at_a_time_is_not_waited_for_for_ever
     assert sent[-1].get("more_body")
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_engine_that_is_late_is_no_client_that_left(
+    monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    """Only waiting for the client is counted: what the engine says in the end is told."""
+    monkeypatch.setattr("llm_server.http.answer._SEND_STALL_SECONDS", 0.05)
+    transport = httpx.ASGITransport(an_app([0.5, FAULT]))
+    async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+        fields = {"model": "m", "prompt": "x", "stream": stream}
+        answer = await client.post("/v1/completions", json=fields)
+    assert "engine_fault" in answer.text
+
+
 async def stream_of(*script: float | Event) -> httpx.Response:
     """Return the whole stream of a completion whose engine does this."""
     transport = httpx.ASGITransport(an_app(script))

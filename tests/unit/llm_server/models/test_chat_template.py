@@ -138,6 +138,16 @@ THIRTY_TIMES = "{% set ns = namespace(s='0123456789' * 100) %}{% for i in range(
         "{% set ns.s = ns.s.center(99999999) %}",
         "{% set ns.s = ns.s | center(99999999) %}",
         "{% set ns.s = ns.s | indent(99999999, true) %}",
+        "{% set ns.s = (('{0}' * 3000).format(ns.s)) %}",
+        "{% set ns.s = (('{0:9999}' * 9000).format(1)) %}",
+        "{% set ns.s = ('%(a)s' * 3000) % {'a': ns.s} %}",
+        "{% set ns.s = {'a': 1} | tojson(indent=20000000) %}",
+        "{% set ns.s = 'x'.encode() * 90000000 %}",
+        "{% set ns.s = ([1] | batch(90000000, 'x') | list)[0] | join %}",
+        "{% set ns.s = [1] | slice(90000000) | list | length %}",
+        "{% macro d(x) %}{{ x }}{{ x }}{% endmacro %}{% set ns.s = d(ns.s) %}",
+        "{% set t %}{{ ns.s }}{{ ns.s }}{% endset %}{% set ns.s = t %}",
+        "{% set ns.n = (ns.n or 9) * (ns.n or 9) %}",
     ],
 )
 def test_no_expression_of_a_template_grows_without_bound(growth: str) -> None:
@@ -151,6 +161,25 @@ def test_no_expression_of_a_template_grows_without_bound(growth: str) -> None:
     finally:
         tracemalloc.stop()
     assert peak_bytes < 8 * RENDERED_CHARS
+
+
+@pytest.mark.parametrize(
+    ("expression", "rendered"),
+    [
+        ("'**%s** 100 %% of %d' % ('a', 12345)", "**a** 100 % of 12345"),
+        ("'* {} in 10000'.format('a')", "* a in 10000"),
+        ("""'{{"name": "{}"}}'.format('a')""", '{"name": "a"}'),
+        ("'- **%s**: %5.2f'|format('a', 1)", "- **a**:  1.00"),
+        ("'a' ~ 1 ~ ['b'] | join('-')", "a1b"),
+        ("{'a': [1]} | tojson(indent=2)", '{\n  "a": [\n    1\n  ]\n}'),
+        ("messages | map(attribute='content') | join(', ') | upper", "HI"),
+    ],
+)
+def test_what_a_template_makes_within_its_bounds_is_as_in_python(
+    expression: str, rendered: str
+) -> None:
+    """Measuring changes nothing."""
+    assert ChatTemplate("{{ " + expression + " }}", {}).render(USER) == rendered
 
 
 @pytest.mark.parametrize("items", ["range(90000)", "many", "many | list"])
