@@ -169,7 +169,7 @@ def test_the_total_follows_the_load_whatever_client_side_applies_say(
 
     traffic.stop()
     traffic.report().assert_undisturbed(at_least=300)
-    seconds = until_total(namespace, FEW, within_seconds=180)
+    seconds = until_total(namespace, FEW, within_seconds=300)
     record_property("scale_down_seconds", round(seconds, 1))
 
 
