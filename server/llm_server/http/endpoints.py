@@ -66,12 +66,12 @@ class Endpoints:
 
     async def model(self, request: Request) -> Response:
         """Describe the one model, by its name."""
-        return JSONResponse(_card(self._model_named(request.path_params["name"])))
+        return JSONResponse(_card(self._service_named(request.path_params["name"]).model))
 
     async def completions(self, request: Request) -> Response:
         """Go on with a prompt."""
         fields = schemas.parse_completion(await self._body(request))
-        service = self._service_for(fields)
+        service = self._service_named(fields.model)
         prompt: Prompt
         if isinstance(fields.prompt, str):
             prompt = TextPrompt(fields.prompt)
@@ -87,7 +87,7 @@ class Endpoints:
     async def chat_completions(self, request: Request) -> Response:
         """Answer a conversation."""
         fields = schemas.parse_chat(await self._body(request))
-        service = self._service_for(fields)
+        service = self._service_named(fields.model)
         prompt = ChatPrompt(tuple(map(_message, fields.messages)))
         params = self._params(fields, _chat_bound(fields), service.model)
         question = Question(f"chatcmpl-{uuid.uuid4().hex}", prompt, params)
@@ -106,15 +106,11 @@ class Endpoints:
                 code="request_timeout",
             ) from None
 
-    def _service_for(self, fields: GenerationFields) -> GenerationService:
-        self._model_named(fields.model)
-        return self._edge.slot.get()
-
-    def _model_named(self, name: str) -> ServedModel:
-        model = self._edge.slot.get().model
-        if name != model.name:
-            raise ModelNotServed(name, model.name)
-        return model
+    def _service_named(self, name: str) -> GenerationService:
+        service = self._edge.slot.get()
+        if name != service.model.name:
+            raise ModelNotServed(name, service.model.name)
+        return service
 
     def _params(
         self, fields: GenerationFields, bound: AnswerBound | None, model: ServedModel

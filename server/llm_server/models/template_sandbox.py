@@ -82,7 +82,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.globals["raise_exception"] = _raise_exception
 
     def concat(self, texts: Iterable[str]) -> str:
-        """Join what a macro or a block has written."""
+        """Join what a macro or a block has written, or what ``~`` stands between."""
         parts = [*texts]
         self._make(sum(map(len, parts)))
         return "".join(parts)
@@ -170,9 +170,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             yield item
 
     def _joined(self, parts: Iterable[Any]) -> str:
-        texts = [str(part) for part in parts]
-        self._make(sum(map(len, texts)))
-        return "".join(texts)
+        return self.concat(map(str, parts))
 
     def _repeat(self, subject: Any, times: Any) -> None:
         if not isinstance(times, int) or not isinstance(subject, str | list | tuple):

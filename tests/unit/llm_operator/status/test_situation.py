@@ -35,6 +35,12 @@ def verdict(situation: Situation, type_: ConditionType) -> Verdict:
     return next(verdict for verdict in judge(situation) if verdict.type is type_)
 
 
+def preparing(*findings: Finding) -> Situation:
+    """Return a canary that has no traffic yet, while one pod of stable is not ready."""
+    decision = moving(RolloutPhase.PREPARING, weight_percent=0, step=None)
+    return Situation(decision, TOTAL, ready=TOTAL - 1, findings=findings)
+
+
 def phase(situation: Situation) -> Phase:
     """Return the word for people."""
     return summary_phase(situation, judge(situation))
@@ -108,25 +114,15 @@ def test_a_first_revision_that_is_overdue_is_stalled_and_still_tried() -> None:
 
 def test_ready_names_what_keeps_the_pods_from_being_ready_that_take_traffic() -> None:
     """A canary pod that finds no node, and gets no requests, is not why stable lacks one."""
-    preparing = Situation(
-        moving(RolloutPhase.PREPARING, weight_percent=0, step=None),
-        TOTAL,
-        ready=TOTAL - 1,
-        findings=(UNSCHEDULABLE, STARTING),
-    )
-    assert verdict(preparing, ConditionType.READY).reason is Reason.PODS_NOT_READY
+    found = preparing(UNSCHEDULABLE, STARTING)
+    assert verdict(found, ConditionType.READY).reason is Reason.PODS_NOT_READY
 
 
 def test_progressing_names_what_the_rollout_waits_for() -> None:
     """A stable pod that crashes holds no preparation up, and the way back needs it."""
-    preparing = Situation(
-        moving(RolloutPhase.PREPARING, weight_percent=0, step=None),
-        TOTAL,
-        ready=TOTAL - 1,
-        findings=(CRASHING,),
-    )
-    assert verdict(preparing, ConditionType.PROGRESSING).reason is Reason.ROLLOUT_PREPARING
-    back = replace(preparing, decision=moving(RolloutPhase.ROLLING_BACK))
+    found = preparing(CRASHING)
+    assert verdict(found, ConditionType.PROGRESSING).reason is Reason.ROLLOUT_PREPARING
+    back = replace(found, decision=moving(RolloutPhase.ROLLING_BACK))
     assert "exited with code 1" in verdict(back, ConditionType.PROGRESSING).message
 
 
